@@ -1,0 +1,124 @@
+/**
+ * The whole native API, in the order of the native function table (`native/binding/addon.cc`).
+ *
+ * Addresses cross the boundary as network-order bytes (4 or 16), file descriptors as numbers that the caller owns and
+ * closes exactly once with `closeFd`. A failed system call throws a {@link NativeError}. Nothing here blocks on the
+ * network; `stopForwarder` joins threads, which takes at most one batch of packets.
+ */
+
+/** Thrown by every function here: `code` is the errno's name (`EBUSY`), `syscall` what failed. */
+export interface NativeError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+  /** `acquireLock` with EADDRINUSE: process that holds the lock; 0 where it lives in another pid namespace. */
+  readonly holderPid?: number;
+}
+
+export interface TunQueueOptions {
+  readonly name: string;
+  /** Fail with EBUSY if a device of this name exists (IFF_TUN_EXCL). */
+  readonly exclusive: boolean;
+  /** One of several queues of the device (IFF_MULTI_QUEUE). */
+  readonly multiQueue: boolean;
+}
+
+export interface UdpSocketOptions {
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** Share the port between workers of one daemon (SO_REUSEPORT). */
+  readonly reusePort: boolean;
+  /** Wanted SO_RCVBUF and SO_SNDBUF in bytes; the kernel's own limit is overridden where CAP_NET_ADMIN allows. */
+  readonly bufferBytes: number;
+}
+
+/** Opaque handles; each is closed by its own function, and by the garbage collector as the last resort. */
+export type ForwarderHandle = { readonly __forwarder: unique symbol };
+export type NetlinkMonitorHandle = { readonly __netlinkMonitor: unique symbol };
+
+export interface ForwarderOptions {
+  /** One descriptor per worker, opened by `openTunQueue`; the forwarder uses but never closes them. */
+  readonly tunFds: readonly number[];
+  /** One descriptor per worker, opened by `openUdpSocket`; used but never closed. */
+  readonly udpFds: readonly number[];
+  /** Source of ICMP answers: the TUN device's own address. */
+  readonly deviceAddress: Uint8Array;
+  /** Called on the JavaScript thread for rare events only. */
+  readonly onEvent: (event: ForwarderEvent) => void;
+}
+
+/** A worker met an error that it cannot outlive (its device is gone); it has stopped. */
+export interface ForwarderEvent {
+  readonly kind: 'worker-stopped';
+  readonly worker: number;
+  /** What failed (`read tun`) and the errno's name. */
+  readonly operation: string;
+  readonly code: string;
+}
+
+/** One change of the route snapshot; a change without `nextHop` removes the route. */
+export interface NativeRouteChange {
+  readonly destination: Uint8Array;
+  readonly length: number;
+  readonly nextHop?: Uint8Array;
+  readonly port?: number;
+}
+
+/** What the core would do with one packet (tests and diagnosis; no packet leaves). */
+export interface Evaluation {
+  /** Index into `verdictNames()`. */
+  readonly verdict: number;
+  /** Index into `dropReasonNames()`, where the verdict is `drop` (0 otherwise). */
+  readonly reason: number;
+  /** The datagram to send, the packet for the TUN, or the ICMP answer; empty for a drop. */
+  readonly output: Uint8Array;
+  readonly nextHop?: Uint8Array;
+  readonly port?: number;
+}
+
+/** 0 = tunToUdp, 1 = udpToTun. */
+export type DirectionIndex = 0 | 1;
+
+export interface NativeAddon {
+  openTunQueue(options: TunQueueOptions): number;
+  openUdpSocket(options: UdpSocketOptions): number;
+  closeFd(fd: number): void;
+  /**
+   * Takes a lock that is scoped to the network namespace and vanishes with the process: an abstract AF_UNIX listener
+   * (unix(7)). @returns its descriptor. @throws EADDRINUSE with `holderPid`.
+   */
+  acquireLock(name: string): number;
+
+  /**
+   * Sends one rtnetlink request (netlink(7)) on a socket of its own and collects the answer.
+   * @param request a whole nlmsghdr + body; sequence number and port id are filled in.
+   * @returns each message of the answer (header included; ACK and DONE left out).
+   * @throws the errno the kernel answered, its extended-ack text in the message.
+   */
+  netlinkRequest(request: Uint8Array): Uint8Array[];
+  /**
+   * Subscribes to rtnetlink multicast groups (bit mask of RTMGRP_*). `onMessages` runs on the JavaScript thread; an
+   * empty list says that messages were lost (ENOBUFS) and the state must be read anew.
+   */
+  startNetlinkMonitor(groups: number, onMessages: (messages: Uint8Array[]) => void): NetlinkMonitorHandle;
+  stopNetlinkMonitor(monitor: NetlinkMonitorHandle): void;
+
+  /** Makes a forwarder with no routes; nothing runs yet. */
+  createForwarder(options: ForwarderOptions): ForwarderHandle;
+  startForwarder(forwarder: ForwarderHandle): void;
+  /** Idempotent. Joins the workers; the descriptors may be closed afterwards. */
+  stopForwarder(forwarder: ForwarderHandle): void;
+  /** Applies all changes and publishes them as one snapshot. */
+  applyRoutes(forwarder: ForwarderHandle, changes: readonly NativeRouteChange[]): void;
+  /** Replaces the set of this host's own addresses: inner sources that no peer may use. */
+  setLocalAddresses(forwarder: ForwarderHandle, addresses: readonly Uint8Array[]): void;
+  /** Live view of the counters: `workers x directions x counterNames().length`, in that order, row-major. */
+  forwarderCounters(forwarder: ForwarderHandle): BigUint64Array;
+  evaluate(forwarder: ForwarderHandle, direction: DirectionIndex, packet: Uint8Array): Evaluation;
+
+  verdictNames(): string[];
+  dropReasonNames(): string[];
+  counterNames(): string[];
+  /** Seconds on a clock that runs through suspend (CLOCK_BOOTTIME). */
+  bootTimeSeconds(): number;
+}
