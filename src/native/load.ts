@@ -13,7 +13,9 @@ export function loadNative(): NativeAddon {
     try {
       loaded = createRequire(import.meta.url)(ADDON_PATH) as NativeAddon;
     } catch (cause) {
-      throw new Error(`the native addon ${ADDON_PATH} cannot be loaded; build it with "npm run build:native"`, { cause });
+      throw new Error(`the native addon ${ADDON_PATH} cannot be loaded; build it with "npm run build:native"`, {
+        cause,
+      });
     }
   }
   return loaded;
