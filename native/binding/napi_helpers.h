@@ -1,0 +1,38 @@
+// Small helpers over Node-API (node_api.h): reading arguments, throwing errors. No logic of the forwarder's own.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace flannel0 {
+
+// Throws an Error with `code` (errno name), `errno` (positive) and `syscall`; returns nullptr for `return throwErrno`.
+napi_value throwErrno(napi_env env, int error, const char* syscall, const std::string& detail = {});
+// Throws a TypeError: the caller broke the types declared in src/native/addon.ts.
+napi_value throwType(napi_env env, const char* what);
+// The same for readers: returns false.
+bool failType(napi_env env, const char* what);
+// Name of a positive errno, such as EBUSY.
+const char* errnoName(int error);
+
+// Readers: false (with a TypeError pending) where the value is not of the wanted kind.
+bool readInt32(napi_env env, napi_value value, int32_t& out);
+bool readBool(napi_env env, napi_value value, bool& out);
+bool readString(napi_env env, napi_value value, std::string& out);
+// View of a Uint8Array's bytes, valid until control returns to JavaScript.
+bool readBytes(napi_env env, napi_value value, uint8_t*& data, size_t& length);
+bool readProperty(napi_env env, napi_value object, const char* name, napi_value& out);
+bool readInt32Array(napi_env env, napi_value value, std::vector<int32_t>& out);
+bool isUndefined(napi_env env, napi_value value);
+
+napi_value makeString(napi_env env, const std::string& text);
+napi_value makeNumber(napi_env env, double number);
+napi_value makeBytes(napi_env env, const uint8_t* data, size_t length);
+napi_value makeUndefined(napi_env env);
+napi_value makeStringArray(napi_env env, const std::vector<std::string>& strings);
+void setProperty(napi_env env, napi_value object, const char* name, napi_value value);
+
+}  // namespace flannel0

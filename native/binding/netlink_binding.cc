@@ -1,0 +1,123 @@
+#include "netlink_binding.h"
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "../core/netlink.h"
+#include "napi_helpers.h"
+
+namespace flannel0 {
+
+namespace {
+
+using Messages = std::vector<NetlinkMessage>;
+
+// Notifications that may wait for JavaScript; beyond it they are dropped and the consumer is told to read anew.
+constexpr size_t kQueueLimit = 1024;
+
+struct BoundMonitor {
+  napi_threadsafe_function deliver = nullptr;
+  std::atomic<bool> lost{false};
+  std::unique_ptr<NetlinkMonitor> monitor;
+
+  void shutDown() {
+    if (monitor) monitor->stop();
+    if (deliver != nullptr) napi_release_threadsafe_function(std::exchange(deliver, nullptr), napi_tsfn_release);
+  }
+};
+
+constexpr napi_type_tag kMonitorTag = {0x666c616e6e656c30, 0x6e65746c696e6b6d};
+
+napi_value makeMessages(napi_env env, const Messages& messages) {
+  napi_value array = nullptr;
+  napi_create_array_with_length(env, messages.size(), &array);
+  for (uint32_t i = 0; i < messages.size(); i++) {
+    napi_set_element(env, array, i, makeBytes(env, messages[i].data(), messages[i].size()));
+  }
+  return array;
+}
+
+// JavaScript thread.
+void deliverMessages(napi_env env, napi_value callback, void*, void* data) {
+  const std::unique_ptr<Messages> messages(static_cast<Messages*>(data));
+  if (env == nullptr || callback == nullptr) return;
+  napi_value array = makeMessages(env, *messages);
+  napi_call_function(env, makeUndefined(env), callback, 1, &array, nullptr);
+}
+
+// Monitor thread. Once something was lost, an empty list takes the place of the next delivery that fits.
+void enqueue(BoundMonitor& bound, Messages messages) {
+  auto* copy = bound.lost.exchange(false) ? new Messages : new Messages(std::move(messages));
+  if (napi_call_threadsafe_function(bound.deliver, copy, napi_tsfn_nonblocking) != napi_ok) {
+    bound.lost = true;
+    delete copy;
+  }
+}
+
+void shutDownAtExit(void* bound) { static_cast<BoundMonitor*>(bound)->shutDown(); }
+
+void destroyMonitor(napi_env env, void* data, void*) {
+  auto* bound = static_cast<BoundMonitor*>(data);
+  napi_remove_env_cleanup_hook(env, shutDownAtExit, bound);
+  bound->shutDown();
+  delete bound;
+}
+
+}  // namespace
+
+napi_value netlinkRequestBinding(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  uint8_t* bytes = nullptr;
+  size_t length = 0;
+  if (!readBytes(env, argument, bytes, length)) return nullptr;
+  Messages answer;
+  std::string explanation;
+  const int result = netlinkRequest({bytes, bytes + length}, answer, explanation);
+  if (result < 0) return throwErrno(env, result, "netlink", explanation);
+  return makeMessages(env, answer);
+}
+
+napi_value startNetlinkMonitor(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  int32_t groups = 0;
+  if (!readInt32(env, arguments[0], groups)) return nullptr;
+  auto bound = std::make_unique<BoundMonitor>();
+  if (napi_create_threadsafe_function(env, arguments[1], nullptr, makeString(env, "flannel0 netlink monitor"),
+                                      kQueueLimit, 1, nullptr, nullptr, nullptr, deliverMessages,
+                                      &bound->deliver) != napi_ok) {
+    return throwType(env, "expected onMessages to be a function");
+  }
+  napi_unref_threadsafe_function(env, bound->deliver);
+  BoundMonitor* raw = bound.get();
+  raw->monitor = std::make_unique<NetlinkMonitor>([raw](Messages messages) { enqueue(*raw, std::move(messages)); });
+  if (const int error = raw->monitor->start(static_cast<uint32_t>(groups)); error < 0) {
+    raw->shutDown();
+    return throwErrno(env, error, "netlink monitor");
+  }
+  napi_value handle;
+  napi_create_external(env, bound.release(), destroyMonitor, nullptr, &handle);
+  napi_type_tag_object(env, handle, &kMonitorTag);
+  napi_add_env_cleanup_hook(env, shutDownAtExit, raw);
+  return handle;
+}
+
+napi_value stopNetlinkMonitor(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  bool tagged = false;
+  void* data = nullptr;
+  if (napi_check_object_type_tag(env, argument, &kMonitorTag, &tagged) != napi_ok || !tagged ||
+      napi_get_value_external(env, argument, &data) != napi_ok) {
+    return throwType(env, "expected a netlink monitor handle");
+  }
+  static_cast<BoundMonitor*>(data)->shutDown();
+  return makeUndefined(env);
+}
+
+}  // namespace flannel0
