@@ -56,7 +56,7 @@ const MAX_OPENINGS_TO_LOCATE = 1000;
 
 /** jsonc-parser's names of errors in words; one that is not listed is rare enough for "not valid JSON". */
 const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
-  InvalidSymbol: 'unexpected word',
+  InvalidSymbol: 'unexpected text, perhaps without its double quotes,',
   InvalidNumberFormat: 'malformed number',
   PropertyNameExpected: 'expected a field name in double quotes',
   ValueExpected: 'expected a value',
@@ -132,9 +132,22 @@ export function textOf(text: string, node: JsonNode): string {
 
 /** Kind of a value in the words of a message. */
 export function kindOf(node: JsonNode): string {
-  return node.type === 'object' || node.type === 'array'
-    ? `an ${node.type}`
-    : node.type === 'null'
-      ? 'null'
-      : `a ${node.type}`;
+  if (node.type === 'null') return 'null';
+  return node.type === 'object' || node.type === 'array' ? `an ${node.type}` : `a ${node.type}`;
+}
+
+const MAX_QUOTED_LENGTH = 64;
+const UNPRINTABLE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Foreign text for a message or log line: quoted, short, and without characters that act on a terminal. */
+export function quoteShort(text: string): string {
+  const short = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH)}...` : text;
+  return JSON.stringify(short).replace(UNPRINTABLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** A value as a message shows it: a string quoted, a number as it was written, anything else by its kind. */
+export function describeValue(text: string, node: JsonNode): string {
+  if (node.type === 'string') return quoteShort(String(node.value));
+  if (node.type === 'number') return textOf(text, node).slice(0, MAX_QUOTED_LENGTH);
+  return node.type === 'boolean' ? String(node.value) : kindOf(node);
 }

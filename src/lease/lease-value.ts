@@ -4,7 +4,7 @@
  *     {"PublicIP":"172.31.0.1","PublicIPv6":null}                                              udp
  *     {"PublicIP":"172.31.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,...}}
  */
-import { type JsonNode, kindOf, occurrencesOf, parseJson, textOf } from '../go-json/go-json.ts';
+import { describeValue, type JsonNode, kindOf, occurrencesOf, parseJson, textOf } from '../go-json/go-json.ts';
 import { contains, formatAddress, type IpAddress, isUnspecified, type Prefix, parseAddress } from '../ip/ip.ts';
 import type { LeaseAttributes, RawJson } from './lease.ts';
 
@@ -81,8 +81,8 @@ export function decodeLeaseValue(bytes: Uint8Array): LeaseValueResult {
 class BadField extends Error {}
 
 function readAttributes(text: string, root: JsonNode): LeaseAttributes {
-  const publicIp = last(occurrencesOf(root, 'PublicIP').map(readPublicIp)) ?? NO_ADDRESS;
-  const publicIpv6 = last(occurrencesOf(root, 'PublicIPv6').map(readPublicIpv6));
+  const publicIp = last(occurrencesOf(root, 'PublicIP').map((node) => readPublicIp(text, node))) ?? NO_ADDRESS;
+  const publicIpv6 = last(occurrencesOf(root, 'PublicIPv6').map((node) => readPublicIpv6(text, node)));
   // Go leaves a string as it was when it meets null.
   const backendType = last(occurrencesOf(root, 'BackendType').filter(isNotNull).map(readBackendType)) ?? '';
   const backendData = last(occurrencesOf(root, 'BackendData'));
@@ -104,27 +104,22 @@ function isNotNull(node: JsonNode): boolean {
   return node.type !== 'null';
 }
 
-function readPublicIp(node: JsonNode): IpAddress {
+function readPublicIp(text: string, node: JsonNode): IpAddress {
   const address = node.type === 'string' ? parseAddress(String(node.value)) : undefined;
-  if (address?.family !== 4) throw new BadField(`PublicIP is ${describe(node)}, not an IPv4 address`);
+  if (address?.family !== 4) throw new BadField(`PublicIP is ${describeValue(text, node)}, not an IPv4 address`);
   return address;
 }
 
-function readPublicIpv6(node: JsonNode): IpAddress | undefined {
+function readPublicIpv6(text: string, node: JsonNode): IpAddress | undefined {
   if (node.type === 'null') return undefined;
   const address = node.type === 'string' ? parseAddress(String(node.value)) : undefined;
-  if (address === undefined) throw new BadField(`PublicIPv6 is ${describe(node)}, not an IPv6 address`);
+  if (address === undefined) throw new BadField(`PublicIPv6 is ${describeValue(text, node)}, not an IPv6 address`);
   return address.family === 6 ? address : undefined;
 }
 
 function readBackendType(node: JsonNode): string {
   if (node.type !== 'string') throw new BadField(`BackendType is ${kindOf(node)}, not a string`);
   return String(node.value);
-}
-
-/** Foreign text enters logs only quoted and short. */
-function describe(node: JsonNode): string {
-  return node.type === 'string' ? JSON.stringify(String(node.value).slice(0, 64)) : kindOf(node);
 }
 
 const MULTICAST: Prefix = { family: 4, base: 0xe0000000n, length: 4 };
