@@ -27,6 +27,7 @@ class EpochDomain {
   // No reader may be left: frees everything.
   ~EpochDomain() {
     for (const Retired& item : retired_) item.free(item.object);
+    for (const Retired& item : pending_) item.free(item.object);
   }
 
   void enter(size_t reader) { slots_[reader].active.store(global_.load()); }
