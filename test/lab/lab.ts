@@ -14,7 +14,7 @@
  * Where the underlay is a `pair`, two hosts' eth0 are the two ends of one veth, and etcd runs on h1. Namespaces are
  * named `fl0-PID-N-...`: two labs never meet, and one whose process was killed can be told by its pid and swept.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,6 +45,7 @@ export type { ExitStatus, LabProcess } from './process.ts';
 export { waitFor } from './wait-for.ts';
 
 export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+const FOLDER_PREFIX = 'flannel0-lab-';
 const FLANNELD = join(REPOSITORY, 'bin', 'flanneld');
 
 export interface LabOptions extends Partial<TopologyOptions> {
@@ -113,11 +114,12 @@ export class Lab {
   readonly #folder: string;
   readonly #processes = new Set<LabProcess>();
   #etcd: EtcdInLab | undefined;
+  #building: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(topology: Topology) {
     this.topology = topology;
-    this.#folder = mkdtempSync(join(tmpdir(), 'flannel0-lab-'));
+    this.#folder = mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
     this.etcdEndpoint = `http://${topology.etcdAddress}:2379`;
     this.hosts = topology.hosts.map((plan) => {
       const folder = join(this.#folder, plan.name);
@@ -148,6 +150,7 @@ export class Lab {
 
   /** Starts `argv` in a namespace; `close` stops it where the test has not. */
   spawn(place: { readonly namespace: string }, argv: readonly string[], options?: SpawnOptions): LabProcess {
+    if (this.#closing !== undefined) throw new Error('the lab is being closed');
     const started = startProcess(argv, place.namespace, options);
     this.#processes.add(started);
     void started.exited.then(() => this.#processes.delete(started));
@@ -246,7 +249,12 @@ export class Lab {
     this.#etcd ??= await startEtcd(this, join(this.#folder, 'etcd'));
   }
 
-  async build(): Promise<void> {
+  build(): Promise<void> {
+    this.#building ??= this.#build();
+    return this.#building;
+  }
+
+  async #build(): Promise<void> {
     const { bridgeNamespace, namespaces, hosts, options } = this.topology;
     await execute(['ip', '-batch', '-'], undefined, {
       input: namespaces.map((name) => `netns add ${name}\n`).join(''),
@@ -274,6 +282,8 @@ export class Lab {
   }
 
   async #close(): Promise<void> {
+    // What a build cut short has made is only known once it has ended; its error is its caller's.
+    await this.#building?.catch(() => {});
     await Promise.all([...this.#processes].map((started) => started.stop('SIGTERM', 5_000)));
     const { namespaces } = this.topology;
     const input = namespaces.map((name) => `netns del ${name}\n`).join('');
@@ -309,8 +319,18 @@ function closeLabsOnExit(): void {
   if (exitHooked) return;
   exitHooked = true;
   const closeAll = () => Promise.allSettled([...openLabs].map((lab) => lab.close()));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => void closeAll().then(() => process.kill(process.pid, signal)));
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let closing = false;
+  for (const signal of signals) {
+    process.on(signal, () => {
+      // A second Ctrl-C must not leave half a lab behind; closing takes a few seconds at most.
+      if (closing) return;
+      closing = true;
+      void closeAll().then(() => {
+        for (const name of signals) process.removeAllListeners(name);
+        process.kill(process.pid, signal);
+      });
+    });
   }
   process.once('uncaughtException', (error) => {
     console.error(error);
@@ -319,14 +339,18 @@ function closeLabsOnExit(): void {
 }
 
 /**
- * Removes namespaces of labs whose process was killed before it could. Their own processes died with it
- * (see `startProcess`), so only the names are left.
+ * Removes namespaces and folders of labs whose process was killed before it could. Their own processes died with it
+ * (see `startProcess`), so only names and files are left.
  */
 async function sweepDeadLabs(): Promise<void> {
   const { stdout } = await execute(['ip', 'netns', 'list'], undefined);
   const dead = [...stdout.matchAll(/^(fl0-([0-9]+)-\S+)/gm)].filter(([, , pid]) => !isAlive(Number(pid)));
   const input = dead.map(([, name]) => `netns del ${name}\n`).join('');
   if (input !== '') await execute(['ip', '-force', '-batch', '-'], undefined, { input, anyStatus: true });
+  for (const entry of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${FOLDER_PREFIX}([0-9]+)-`).exec(entry)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(tmpdir(), entry), { recursive: true, force: true });
+  }
 }
 
 function isAlive(pid: number): boolean {
