@@ -7,6 +7,7 @@
 #include "../core/counters.h"
 #include "../core/fd.h"
 #include "../core/instance_lock.h"
+#include "../core/sd_notify.h"
 #include "../core/tun.h"
 #include "../core/udp_socket.h"
 #include "../core/verdict.h"
@@ -97,6 +98,17 @@ napi_value bootTimeSeconds(napi_env env, napi_callback_info) {
   return makeNumber(env, static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9);
 }
 
+napi_value sdNotifyBinding(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  std::string socketName;
+  std::string state;
+  if (!readString(env, arguments[0], socketName) || !readString(env, arguments[1], state)) return nullptr;
+  if (const int error = sdNotify(socketName, state); error < 0) return throwErrno(env, error, "sd_notify");
+  return makeUndefined(env);
+}
+
 struct Entry {
   const char* name;
   napi_callback function;
@@ -121,6 +133,7 @@ constexpr Entry kTable[] = {
     {"dropReasonNames", dropReasonNames},
     {"counterNames", counterNamesBinding},
     {"bootTimeSeconds", bootTimeSeconds},
+    {"sdNotify", sdNotifyBinding},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

@@ -121,4 +121,6 @@ export interface NativeAddon {
   counterNames(): string[];
   /** Seconds on a clock that runs through suspend (CLOCK_BOOTTIME). */
   bootTimeSeconds(): number;
+  /** Sends a state such as `READY=1` to the socket that $NOTIFY_SOCKET names (sd_notify(3)). */
+  sdNotify(socketName: string, state: string): void;
 }
