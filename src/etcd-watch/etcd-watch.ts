@@ -167,12 +167,12 @@ export interface Clock {
   schedule(delayMs: number, callback: () => void): () => void;
 }
 
-/** The process's own timers; they do not keep the process alive. */
+/** The process's own timers. A pending one keeps the process alive; whoever schedules also cancels. */
 export function systemClock(): Clock {
   return {
     nowMs: () => performance.now(),
     schedule(delayMs, callback) {
-      const timer = setTimeout(callback, delayMs).unref();
+      const timer = setTimeout(callback, delayMs);
       return () => clearTimeout(timer);
     },
   };
