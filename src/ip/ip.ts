@@ -106,15 +106,18 @@ export function prefixOf(address: IpAddress, length: number): Prefix {
 }
 
 /**
- * Parses `ADDRESS/LENGTH` as Go's `net.ParseCIDR` does; host bits are cleared.
+ * Parses `ADDRESS/LENGTH` as Go's `net.ParseCIDR` does; host bits are cleared, and the length may have leading zeros.
+ * The IPv4-mapped IPv6 form is refused: there Go counts the length from the first of 128 bits, which no IPv4 prefix
+ * can express.
  * @returns undefined where the text is no CIDR.
  */
 export function parsePrefix(text: string): Prefix | undefined {
-  const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
+  const match = /^([^/]+)\/([0-9]+)$/.exec(text);
   if (match?.[1] === undefined || match[2] === undefined) return undefined;
   const address = parseAddress(match[1]);
   const length = Number(match[2]);
   if (address === undefined || length > widthOf(address.family)) return undefined;
+  if (address.family === 4 && match[1].includes(':')) return undefined;
   return prefixOf(address, length);
 }
 
