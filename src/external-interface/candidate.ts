@@ -2,7 +2,7 @@
 import { formatAddress, type IpAddress, sameAddress } from '../ip/ip.ts';
 import { type Link, ROUTE_TYPE, type Route } from '../rtnetlink/rtnetlink.ts';
 import { usableAddresses } from './address-choice.ts';
-import type { NetworkView } from './external-interface.ts';
+import type { NetworkView } from './network-view.ts';
 
 /** `text` is the flag as the operator gave it. */
 export type Selector = { readonly text: string } & (

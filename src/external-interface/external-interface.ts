@@ -9,20 +9,9 @@
  */
 import { OperatorError } from '../errors/errors.ts';
 import { formatAddress, type IpAddress, isUnspecified, parseAddress } from '../ip/ip.ts';
-import type { Address, Link, Route } from '../rtnetlink/rtnetlink.ts';
 import { candidateOf, type Selector } from './candidate.ts';
 import { compileInterfacePattern } from './interface-pattern.ts';
-
-/** What the choice looks at: one reading of the host's state. */
-export interface NetworkView {
-  /** By rising index. */
-  readonly links: readonly Link[];
-  readonly addresses: readonly Address[];
-  /** IPv4 routes of the main table. */
-  readonly routes: readonly Route[];
-  /** The kernel's own answer; undefined where it has no route. */
-  routeTo(address: IpAddress): Route | undefined;
-}
+import type { NetworkView } from './network-view.ts';
 
 /** flannel's flags as given; empty texts count as not given. */
 export interface ExternalInterfaceOptions {

@@ -29,7 +29,7 @@ import {
   samePrefix,
 } from '../ip/ip.ts';
 import { type Link, ROUTE_TABLE, ROUTE_TYPE, type Route } from '../rtnetlink/rtnetlink.ts';
-import type { NetworkView } from './external-interface.ts';
+import type { NetworkView } from './network-view.ts';
 
 export interface OverlapContext {
   /** Names of the devices that we make ourselves. */
