@@ -54,7 +54,7 @@ function findExcessiveDepth(text: string): number | undefined {
 /** In malformed text nobody knows which brackets nest, so all opening ones count against the parser's recursion. */
 const MAX_OPENINGS_TO_LOCATE = 1000;
 
-/** jsonc-parser's names of errors in words; one that is not listed is rare enough for "not valid JSON". */
+/** jsonc-parser's names of errors in words; one that is not listed is rare enough for "malformed". */
 const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
   InvalidSymbol: 'unexpected text, perhaps without its double quotes,',
   InvalidNumberFormat: 'malformed number',
@@ -76,12 +76,12 @@ const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
 
 function describeSyntaxError(text: string): string {
   if (text.startsWith('\ufeff')) return 'the text starts with a byte order mark; save it as plain UTF-8';
-  if ((text.match(/[[{]/g)?.length ?? 0) > MAX_OPENINGS_TO_LOCATE) return 'not valid JSON';
+  if ((text.match(/[[{]/g)?.length ?? 0) > MAX_OPENINGS_TO_LOCATE) return 'too many brackets to say where';
   const errors: ParseError[] = [];
   parseTree(text, errors, { disallowComments: true });
   const first = errors[0];
-  if (first === undefined) return 'not valid JSON';
-  const what = SYNTAX_ERRORS[printParseErrorCode(first.error)] ?? 'not valid JSON';
+  if (first === undefined) return 'malformed';
+  const what = SYNTAX_ERRORS[printParseErrorCode(first.error)] ?? 'malformed';
   return `${what} ${describePlace(text, first.offset)}`;
 }
 
