@@ -53,7 +53,17 @@ export type RenewalState =
       readonly warned: boolean;
       readonly lastCode: EtcdErrorCode | 'none';
     }
-  | { readonly kind: 'regaining'; readonly held: HeldLease };
+  | {
+      readonly kind: 'regaining';
+      readonly held: HeldLease;
+      /** What was seen of the key meanwhile: the watch may be ahead of the answer to our own write. */
+      readonly seen: KeySighting | undefined;
+    };
+
+interface KeySighting {
+  readonly view: KeyView;
+  readonly revision: bigint;
+}
 
 export type RenewalInput =
   | { readonly kind: 'start'; readonly held: HeldLease }
@@ -102,7 +112,8 @@ export function stepRenewal(state: RenewalState, input: RenewalInput, environmen
     case 'stopped':
       return stay(state);
     case 'regaining':
-      return input.kind === 'reacquired' ? reacquired(input.result, environment) : stay(state);
+      if (input.kind === 'key') return stay({ ...state, seen: { view: input.view, revision: input.revision } });
+      return input.kind === 'reacquired' ? reacquired(state.seen, input.result, environment) : stay(state);
     case 'holding':
       return whileHolding(state, input, environment);
   }
@@ -179,7 +190,7 @@ function keepFailed(state: Holding, code: EtcdErrorCode, environment: RenewalEnv
 function lose(state: Holding, reason: LossReason): RenewalStep {
   const { held } = state;
   return {
-    state: { kind: 'regaining', held },
+    state: { kind: 'regaining', held, seen: undefined },
     actions: [{ kind: 'clear-timer' }, { kind: 'emit', event: { kind: 'lost', reason } }, { kind: 'reacquire', held }],
   };
 }
@@ -191,9 +202,12 @@ function taken(by: string): RenewalStep {
   };
 }
 
-function reacquired(result: Reacquired, environment: RenewalEnvironment): RenewalStep {
+function reacquired(seen: KeySighting | undefined, result: Reacquired, environment: RenewalEnvironment): RenewalStep {
   if (result.kind === 'taken') return taken(result.by);
-  return hold(result.held, environment, [{ kind: 'emit', event: { kind: 'regained', held: result.held } }]);
+  const holding = hold(result.held, environment, [{ kind: 'emit', event: { kind: 'regained', held: result.held } }]);
+  if (seen === undefined) return holding;
+  const after = stepRenewal(holding.state, { kind: 'key', ...seen }, environment);
+  return { state: after.state, actions: [...holding.actions, ...after.actions] };
 }
 
 /** What is older than our own last write says nothing: the watch may be behind it. */

@@ -29,7 +29,10 @@ export interface Renewal {
   start(): void;
   /** Idempotent. No event follows; the lease stays in etcd until its TTL is over. */
   stop(): void;
-  /** To be fed from the list-and-watch of all subnets: what happens to our own key is seen there. */
+  /**
+   * To be fed from the list-and-watch of all subnets, which shows what happens to our own key. `start` comes first:
+   * what is seen before it is lost.
+   */
   readonly sink: ListWatchSink;
   /** For status; the remaining seconds are those that are certain, Infinity for a reservation. */
   status(): { readonly kind: RenewalState['kind']; readonly remainingSeconds: number };
