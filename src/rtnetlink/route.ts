@@ -58,8 +58,6 @@ const RTA = {
 } as const;
 const RTAX = { lock: 1, mtu: 2, advertisedMss: 8 } as const;
 const RTNH_F = { dead: 1, onlink: 4 } as const;
-/** The answer tells the table that was used instead of "main" (RTM_F_LOOKUP_TABLE). IPv6 does so unasked, and refuses it. */
-const LOOKUP_TABLE = 0x1000;
 /** rtm_table has 8 bits; larger tables are in RTA_TABLE alone. */
 const TABLE_COMPAT = 252;
 
@@ -74,7 +72,6 @@ export function encodeRouteTo(address: IpAddress): Uint8Array {
   const header = new Uint8Array(RTMSG_BYTES);
   header[0] = ADDRESS_FAMILY[address.family];
   header[1] = widthOf(address.family);
-  viewOf(header).setUint32(8, address.family === 4 ? LOOKUP_TABLE : 0, LITTLE_ENDIAN);
   return encodeMessage(RTM.getRoute, NLM_F.ack, [header, encodeBytes(RTA.destination, addressToBytes(address))]);
 }
 

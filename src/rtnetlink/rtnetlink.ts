@@ -153,7 +153,7 @@ export interface Rtnetlink {
   /** Routes of one family in the kernel's order; of every table where none is given. */
   routes(family: Family, table?: number): Route[];
   /**
-   * The way a packet of this host's own would take now.
+   * The way a packet of this host's own would take now; its `table` says nothing.
    * @returns undefined where the host has no route, or one that refuses (unreachable, prohibit).
    */
   routeTo(address: IpAddress): Route | undefined;

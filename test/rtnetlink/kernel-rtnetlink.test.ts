@@ -197,7 +197,7 @@ describe('reading', () => {
         source: expected?.prefsrc,
       });
     }
-    expect((await child.call('routeTo', address('10.1.0.1'))) as Route).toMatchObject({ type: 2, table: 255 });
+    expect((await child.call('routeTo', address('10.1.0.1'))) as Route).toMatchObject({ type: 2 });
     expect(await child.call('routeTo', address('10.67.0.1'))).toBeUndefined();
     expect(await child.call('routeTo', address('2001:db8::1'))).toBeUndefined();
   });
