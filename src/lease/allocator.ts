@@ -100,7 +100,7 @@ export function allocateSubnet(
 function firstFree(config: NetworkConfig, taken: readonly Prefix[]): bigint[] {
   const size = sizeOf({ family: 4, base: 0n, length: config.subnetLength });
   const first = config.subnetMin.value;
-  const occupied = taken.filter((prefix) => prefix.family === 4).sort((a, b) => (a.base < b.base ? -1 : 1));
+  const occupied = taken.filter((prefix) => prefix.family === 4).sort((a, b) => Number(a.base - b.base));
   const free: bigint[] = [];
   let next = 0;
   for (let base = first; base <= config.subnetMax.value && free.length < MAX_CANDIDATES; ) {

@@ -219,6 +219,12 @@ describe('isInsideNetwork', () => {
   });
 });
 
+it('isInsideNetwork refuses a subnet that starts with the network but is larger', () => {
+  const even = config({ Network: '10.4.0.0/16' });
+  expect(isInsideNetwork({ ipv4: cidr('10.4.0.0/16') }, even)).toBe(true);
+  expect(isInsideNetwork({ ipv4: cidr('10.4.0.0/15') }, even)).toBe(false);
+});
+
 describe('judgePrevious', () => {
   const previous = { ipv4: cidr('10.5.21.0/24') };
 
