@@ -98,11 +98,6 @@ export const DROP_REASONS = [
     meaning: 'the datagram is larger than any IP packet or than the buffer',
     advice: 'find out who else sends to the port; it is no flanneld',
   },
-  {
-    name: 'noAnswerBudget',
-    meaning: 'an ICMP answer was owed but held back by the rate limit',
-    advice: 'somebody sends fast to destinations that no host holds, a scan perhaps; find the source',
-  },
 ] as const satisfies readonly DropReasonEntry[];
 
 /** Name of a reason; `none` only where nothing was dropped. */
