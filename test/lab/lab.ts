@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type EtcdInLab, startEtcd } from './etcd-in-lab.ts';
 import {
+  collect,
   type ExecOptions,
   type ExecResult,
   execute,
@@ -73,6 +74,11 @@ export interface SubnetEnv {
   readonly subnet: string;
   readonly mtuBytes: number;
   readonly ipMasq: string;
+}
+
+/** A host, a container, or any other namespace. */
+export interface Place {
+  readonly namespace: string;
 }
 
 export const NETWORK_CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
@@ -144,12 +150,12 @@ export class Lab {
   }
 
   /** Runs `argv` in a namespace to its end; a status other than 0 throws, unless `anyStatus`. */
-  exec(place: { readonly namespace: string }, argv: readonly string[], options?: ExecOptions): Promise<ExecResult> {
-    return execute(argv, place.namespace, options);
+  async exec(place: Place, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    return collect(this.spawn(place, argv, { ...options, writable: options.input !== undefined }), options);
   }
 
   /** Starts `argv` in a namespace; `close` stops it where the test has not. */
-  spawn(place: { readonly namespace: string }, argv: readonly string[], options?: SpawnOptions): LabProcess {
+  spawn(place: Place, argv: readonly string[], options?: SpawnOptions): LabProcess {
     if (this.#closing !== undefined) throw new Error('the lab is being closed');
     const started = startProcess(argv, place.namespace, options);
     this.#processes.add(started);
@@ -159,10 +165,16 @@ export class Lab {
 
   /**
    * Starts `bin/flanneld` on a host. Where `flags` and `env` say nothing else it takes the lab's etcd, eth0 and the
-   * host's own subnet file, which it gets as environment variables: flags override them.
+   * host's own subnet file, which it gets as environment variables: flags override them. `wrapper` is a command line
+   * that ends in executing the one behind it.
    */
-  startFlanneld(host: LabHost, flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): LabProcess {
-    return this.spawn(host, [FLANNELD, ...flags], {
+  startFlanneld(
+    host: LabHost,
+    flags: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+    wrapper: readonly string[] = [],
+  ): LabProcess {
+    return this.spawn(host, [...wrapper, FLANNELD, ...flags], {
       env: {
         FLANNELD_ETCD_ENDPOINTS: this.etcdEndpoint,
         FLANNELD_IFACE: 'eth0',
@@ -230,15 +242,15 @@ export class Lab {
   }
 
   /** Runs lines of `ip -batch` in a namespace. */
-  async ip(place: { readonly namespace: string }, lines: readonly string[]): Promise<void> {
+  async ip(place: Place, lines: readonly string[]): Promise<void> {
     await execute(['ip', '-n', place.namespace, '-batch', '-'], undefined, { input: `${lines.join('\n')}\n` });
   }
 
   /** Runs etcdctl (API v3) against the lab's etcd; returns its standard output. */
   async etcdctl(...args: readonly string[]): Promise<string> {
     const argv = ['etcdctl', '--endpoints', this.etcdEndpoint, ...args];
-    const { stdout } = await execute(argv, this.topology.etcdNamespace, { env: { ETCDCTL_API: '3' } });
-    return stdout;
+    const place = { namespace: this.topology.etcdNamespace };
+    return (await this.exec(place, argv, { env: { ETCDCTL_API: '3' } })).stdout;
   }
 
   async putConfig(text: string): Promise<void> {

@@ -114,12 +114,16 @@ export interface ExecResult {
 }
 
 /** Runs `argv` to its end. @throws Error with its output unless it exits 0 before the deadline (30 s). */
-export async function execute(
+export function execute(
   argv: readonly string[],
   namespace: string | undefined,
   options: ExecOptions = {},
 ): Promise<ExecResult> {
-  const child = startProcess(argv, namespace, { ...options, writable: options.input !== undefined });
+  return collect(startProcess(argv, namespace, { ...options, writable: options.input !== undefined }), options);
+}
+
+/** Waits for the end of a process as {@link execute} does. */
+export async function collect(child: LabProcess, options: ExecOptions): Promise<ExecResult> {
   if (options.input !== undefined) {
     child.write(options.input);
     child.endInput();
