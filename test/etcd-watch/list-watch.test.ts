@@ -151,7 +151,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
           h.store.txn(w),
     ),
   },
-  { weight: 6, arbitrary: fc.constant<Command>((h) => h.answerList()) },
+  { weight: 10, arbitrary: fc.constant<Command>((h) => h.answerList()) },
   { weight: 2, arbitrary: fc.constant<Command>((h) => h.captureList()) },
   { weight: 1, arbitrary: fc.constant<Command>((h) => h.failList()) },
   {
@@ -164,7 +164,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     ),
   },
   {
-    weight: 8,
+    weight: 16,
     arbitrary: fc.tuple(fc.integer({ min: 1, max: 4 }), fc.boolean()).map(
       ([max, fragment]): Command =>
         (h) => {
@@ -192,7 +192,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
           h.cut(polite ? undefined : lost),
     ),
   },
-  { weight: 5, arbitrary: fc.constant<Command>((h) => h.fireTimer()) },
+  { weight: 3, arbitrary: fc.constant<Command>((h) => h.fireTimer()) },
   { weight: 1, arbitrary: fc.constant<Command>((h) => h.store.compact()) },
   { weight: 1, arbitrary: fc.constant<Command>((h) => h.wipe()) },
   {
