@@ -12,7 +12,16 @@ export interface FlagSpec {
   readonly group: FlagGroup;
 }
 
-export const FLAG_GROUPS = ['etcd', 'interface', 'subnet', 'traffic rules', 'health', 'log', 'Kubernetes'] as const;
+export const FLAG_GROUPS = [
+  'etcd',
+  'Interface',
+  'Subnet',
+  'Traffic rules',
+  'Health',
+  'Log',
+  'Kubernetes',
+  'Other',
+] as const;
 export type FlagGroup = (typeof FLAG_GROUPS)[number];
 
 function flag(
@@ -51,29 +60,28 @@ export const FLAGS: readonly FlagSpec[] = [
     'its password; better in the environment, where ps does not show it',
   ),
 
-  flag('interface', 'list', 'iface', 'NAME|IP', '', 'external interface by name or address; may be repeated'),
-  flag('interface', 'list', 'iface-regex', 'REGEX', '', 'external interface by regular expression; may be repeated'),
-  flag('interface', 'text', 'iface-can-reach', 'IP', '', 'external interface by the route to this IPv4 address'),
-  flag('interface', 'text', 'public-ip', 'IP', '', 'IPv4 address that other hosts send to'),
-  flag('interface', 'text', 'public-ipv6', 'IP', '', 'accepted for flannel; no effect until IPv6 is built'),
+  flag('Interface', 'list', 'iface', 'NAME|IP', '', 'external interface by name or address; may be repeated'),
+  flag('Interface', 'list', 'iface-regex', 'REGEX', '', 'external interface by regular expression; may be repeated'),
+  flag('Interface', 'text', 'iface-can-reach', 'IP', '', 'external interface by the route to this IPv4 address'),
+  flag('Interface', 'text', 'public-ip', 'IP', '', 'IPv4 address that other hosts send to'),
+  flag('Interface', 'text', 'public-ipv6', 'IP', '', 'accepted for flannel; no effect until IPv6 is built'),
 
-  flag('subnet', 'text', 'subnet-file', 'FILE', '/run/flannel/subnet.env', 'file that publishes the leased subnet'),
-  flag('subnet', 'integer', 'subnet-lease-renew-margin', 'MINUTES', '60', 'renew the lease this long before it ends'),
-  flag('subnet', 'boolean', 'ip-blackhole-route', BOOL, 'false', 'keep a blackhole route for the own subnet'),
+  flag('Subnet', 'text', 'subnet-file', 'FILE', '/run/flannel/subnet.env', 'file that publishes the leased subnet'),
+  flag('Subnet', 'integer', 'subnet-lease-renew-margin', 'MINUTES', '60', 'renew the lease this long before it ends'),
+  flag('Subnet', 'boolean', 'ip-blackhole-route', BOOL, 'false', 'keep a blackhole route for the own subnet'),
 
-  flag('traffic rules', 'boolean', 'ip-masq', BOOL, 'false', 'masquerade traffic that leaves the overlay network'),
-  flag('traffic rules', 'boolean', 'ip-masq-fully-random-disable', BOOL, 'false', 'masquerade without --random-fully'),
-  flag('traffic rules', 'boolean', 'iptables-forward-rules', BOOL, 'true', 'accept forwarded traffic of the network'),
-  flag('traffic rules', 'integer', 'iptables-resync', 'SECONDS', '5', 'time between two checks of the rules'),
+  flag('Traffic rules', 'boolean', 'ip-masq', BOOL, 'false', 'masquerade traffic that leaves the overlay network'),
+  flag('Traffic rules', 'boolean', 'ip-masq-fully-random-disable', BOOL, 'false', 'masquerade without --random-fully'),
+  flag('Traffic rules', 'boolean', 'iptables-forward-rules', BOOL, 'true', 'accept forwarded traffic of the network'),
+  flag('Traffic rules', 'integer', 'iptables-resync', 'SECONDS', '5', 'time between two checks of the rules'),
 
-  flag('health', 'text', 'healthz-ip', 'IP', '0.0.0.0', 'address that serves /healthz'),
-  flag('health', 'integer', 'healthz-port', 'PORT', '0', 'port that serves /healthz; 0: none'),
+  flag('Health', 'text', 'healthz-ip', 'IP', '0.0.0.0', 'address that serves /healthz'),
+  flag('Health', 'integer', 'healthz-port', 'PORT', '0', 'port that serves /healthz; 0: none'),
 
-  flag('log', 'text', 'log-level', LOG_LEVELS.join('|'), 'info', 'least level that is logged; wins over -v'),
-  flag('log', 'integer', 'v', 'N', '0', "flannel's verbosity: from 1 on as --log-level=debug"),
-  flag('log', 'text', 'vmodule', 'TEXT', '', 'accepted for flannel; no effect'),
-  flag('log', 'text', 'log_backtrace_at', 'TEXT', '', 'accepted for flannel; no effect'),
-  flag('log', 'boolean', 'version', BOOL, 'false', 'print the version and exit'),
+  flag('Log', 'text', 'log-level', LOG_LEVELS.join('|'), 'info', 'least level that is logged; wins over -v'),
+  flag('Log', 'integer', 'v', 'N', '0', "flannel's verbosity: from 1 on as --log-level=debug"),
+  flag('Log', 'text', 'vmodule', 'TEXT', '', 'accepted for flannel; no effect'),
+  flag('Log', 'text', 'log_backtrace_at', 'TEXT', '', 'accepted for flannel; no effect'),
 
   flag(
     'Kubernetes',
@@ -102,6 +110,8 @@ export const FLAGS: readonly FlagSpec[] = [
     'no effect without --kube-subnet-mgr',
   ),
   flag('Kubernetes', 'boolean', 'set-node-network-unavailable', BOOL, 'true', 'no effect without --kube-subnet-mgr'),
+
+  flag('Other', 'boolean', 'version', BOOL, 'false', 'print the version and exit'),
 ];
 
 const BY_NAME: ReadonlyMap<string, FlagSpec> = new Map(FLAGS.map((spec) => [spec.name, spec]));

@@ -10,15 +10,20 @@ export type Invocation =
   /** The answer to `--help`. */
   | { readonly kind: 'print'; readonly text: string };
 
-const DESCRIPTION = `flanneld: joins this host to an overlay network whose hosts find each other through etcd.
-
-Without a command it runs as a daemon until SIGTERM or SIGINT. Each flag may also be given as an environment
-variable, --subnet-file as FLANNELD_SUBNET_FILE; the command line wins. Spellings of Go programs (-iface eth0,
--ip-masq=false) work as well.`;
+const DESCRIPTION = [
+  'flanneld joins this host to an overlay network whose hosts find each other through etcd.',
+  'Without a command it runs as a daemon until SIGTERM or SIGINT. Each flag may also be given as an environment ' +
+    'variable, --subnet-file as FLANNELD_SUBNET_FILE; the command line wins. Spellings of Go programs work as well: ' +
+    '-iface eth0, -ip-masq=false.',
+].join('\n\n');
 
 const AFTERWORD = `
-Exit status: 0 stopped by a signal, 1 internal error, 2 bad usage, 3 unusable network configuration,
-4 not enough privileges, 5 the host lacks something, 6 device or port taken, 7 no subnet to be had.`;
+Exit status: 0 stopped by a signal, 1 internal error, 2 bad usage, 3 unusable
+network configuration, 4 not enough privileges, 5 the host lacks something,
+6 device or port taken, 7 no subnet to be had.`;
+
+/** Descriptions stand beside the flags' names down to this width of theirs. */
+const MIN_DESCRIPTION_COLUMNS = 25;
 
 /**
  * Parses a command line; runs nothing.
@@ -71,10 +76,11 @@ function createProgram(handlers: ProgramHandlers): Command {
     .usage('[FLAGS] [COMMAND]')
     .description(DESCRIPTION)
     .addHelpText('after', AFTERWORD)
-    .helpOption('-h, --help', 'print this help')
+    .addHelpOption(new Option('-h, --help', 'print this help').helpGroup('Other:'))
     .helpCommand(false)
     .enablePositionalOptions()
     .exitOverride()
+    .configureHelp({ minWidthToWrap: MIN_DESCRIPTION_COLUMNS })
     .configureOutput({
       writeOut: handlers.onOutput,
       writeErr: () => {},
@@ -85,11 +91,16 @@ function createProgram(handlers: ProgramHandlers): Command {
   for (const group of FLAG_GROUPS) {
     for (const spec of FLAGS.filter((candidate) => candidate.group === group)) root.addOption(optionOf(spec, handlers));
   }
-  const config = root.command('config').description('look at network configurations').helpCommand(false);
+  const config = root
+    .command('config')
+    .usage('check <FILE>')
+    .summary('check <FILE>: say whether a network configuration can be used')
+    .description('Looks at network configurations.')
+    .helpCommand(false);
   config
     .command('check')
     .argument('<FILE>', 'JSON text as it would stand at PREFIX/config; - reads standard input')
-    .description('say whether a network configuration can be used, and what is wrong with it')
+    .description('Says whether a network configuration can be used (exit status 0), or all that is wrong with it (3).')
     .action((file: string) => handlers.onConfigCheck(file));
   return root;
 }
@@ -98,7 +109,7 @@ function optionOf(spec: FlagSpec, handlers: ProgramHandlers): Option {
   const value = spec.kind === 'boolean' ? `[${spec.value}]` : `<${spec.value}>`;
   const shown = spec.default === '' ? '' : `default ${spec.default}, `;
   return new Option(`--${spec.name} ${value}`, `${spec.help} (${shown}env ${environmentName(spec.name)})`)
-    .helpGroup(`${spec.group.charAt(0).toUpperCase()}${spec.group.slice(1)}:`)
+    .helpGroup(`${spec.group}:`)
     .argParser((text: string) => handlers.onFlag(spec.name, text));
 }
 

@@ -41,10 +41,13 @@ describe('flanneld --help', () => {
   });
 
   it('names the commands and the exit statuses, and keeps to the width of the terminal', () => {
-    expect(help).toMatch(/^ {2}config +look at/m);
+    expect(help).toMatch(/^ {2}config +check <FILE>: say/m);
     expect(help).toMatch(/^Exit status: 0 /m);
     const narrow = parseInvocation(['-h'], 80);
     expect(narrow.kind === 'print' && narrow.text).toContain('--iface-can-reach <IP>');
+    const lines = narrow.kind === 'print' ? narrow.text.split('\n') : [];
+    // A word longer than its column cannot be broken.
+    expect(lines.filter((line) => line.length > 80 && line.trim().includes(' '))).toEqual([]);
   });
 
   it('exists for the sub-commands', () => {
