@@ -18,6 +18,8 @@ interface ManagedChain {
   before: ChainState | undefined;
   /** How this iptables spelled our own rules when they were read back, if it was a way we cannot tell to be equal. */
   acceptedRules: readonly string[] | undefined;
+  /** Somebody's catch-all stands in front of our jump; said once. */
+  shadowed: boolean;
 }
 
 /** {@link Firewall} over iptables-save(8) and iptables-restore(8). Runs nothing before the first call. */
@@ -40,10 +42,20 @@ export function createIptablesFirewall(options: FirewallOptions, deps: FirewallD
       undoStack.push({ place: chain.place, before: chain.before });
     }
     const plan = planFor(live, chain, starting);
+    if (!starting) noteShadow(chain, plan.jumpUnreachable);
     if (plan.restoreText === undefined) return undefined;
     await tools.commit(plan.restoreText);
     await acceptSpelling(tools, chain);
     return difference(chain.place, plan);
+  }
+
+  function noteShadow(chain: ManagedChain, shadowed: boolean): void {
+    const { table, parent, chain: name } = chain.place;
+    if (shadowed && !chain.shadowed) {
+      const message = `a rule in front of the jump to ${name} takes every packet, so our rules have no effect; left as it is`;
+      deps.logger.warn({ table, chain: parent }, message);
+    }
+    chain.shadowed = shadowed;
   }
 
   /** Without this, an iptables with a spelling of its own would have its rules replaced at every check. */
@@ -128,6 +140,7 @@ function wantedChains(options: FirewallOptions, randomFullySupported: boolean): 
     wanted: { rules, jumps: 1 },
     before: undefined,
     acceptedRules: undefined,
+    shadowed: false,
   });
   const randomFully = options.randomFully && randomFullySupported;
   return [

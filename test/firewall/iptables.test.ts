@@ -128,6 +128,27 @@ describe.each(['nft', 'legacy'])('with iptables-%s in a network namespace', (bac
     expect(save('filter')).toBe(golden('filter'));
   });
 
+  it('does not overrule an emergency stop, but says once that it stands in front; a start does overrule it', async () => {
+    const warnings: object[] = [];
+    const logger: Logger = { ...silentLogger, warn: (fields) => void warnings.push(fields) };
+    const ours = firewall({ ipMasq: false }, logger);
+    await ours.install();
+    iptables('-I', 'FORWARD', '-j', 'DROP');
+    const stopped = save('filter');
+    expect(await ours.resync()).toEqual([]);
+    expect(await ours.resync()).toEqual([]);
+    expect(warnings).toEqual([{ table: 'filter', chain: 'FORWARD' }]);
+    expect(save('filter')).toBe(stopped);
+    await firewall({ ipMasq: false }).install();
+    const forward = save('filter')
+      .split('\n')
+      .filter((line) => line.startsWith('-A FORWARD'));
+    expect(forward).toEqual([
+      '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD',
+      '-A FORWARD -j DROP',
+    ]);
+  });
+
   it('replaces the rules of a previous subnet, and undo brings them back', async () => {
     await firewall({ subnet: prefix('10.5.99.0/24') }).install();
     const before = save('nat');
