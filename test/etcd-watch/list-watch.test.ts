@@ -209,7 +209,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 describe('the list-and-watch machine against a model of etcd', () => {
   it('holds what the store held at the revision it names, whatever happens, and all of it in the end', () => {
     fc.assert(
-      fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
+      fc.property(fc.array(command, { maxLength: 200, size: 'max' }), (commands) => {
         const harness = new Harness();
         harness.feed({ kind: 'start' });
         for (const perform of commands) perform(harness);
@@ -217,7 +217,7 @@ describe('the list-and-watch machine against a model of etcd', () => {
         harness.check(harness.store.revision);
         expect(harness.state.seen).toBe(harness.store.revision);
       }),
-      { numRuns: 1000 },
+      { numRuns: 500 },
     );
   });
 
