@@ -1,22 +1,17 @@
 /** From the leases of the network to the routes of this host. */
 
 import type { IpAddress, Prefix } from '../ip/ip.ts';
-import {
-  baseAddress,
-  contains,
-  formatAddress,
-  formatPrefix,
-  isUnspecified,
-  sameAddress,
-  samePrefix,
-} from '../ip/ip.ts';
+import { formatAddress, formatPrefix, sameAddress, samePrefix } from '../ip/ip.ts';
+import { isInsideNetwork } from '../lease/allocator.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { LeaseChange } from '../lease/lease-table.ts';
+import { canReceive } from '../lease/lease-value.ts';
 import type { Logger } from '../log/log.ts';
+import type { NetworkConfig } from '../network-config/network-config.ts';
 import type { RouteChange } from '../routing-table/route.ts';
 
 export interface LeaseRoutesOptions {
-  readonly network: Prefix;
+  readonly config: NetworkConfig;
   readonly ownSubnet: Prefix;
   readonly ownPublicIp: IpAddress;
   /** Every host of a network sends from and to the same UDP port. */
@@ -49,13 +44,11 @@ function routeOf({ kind, lease }: LeaseChange, options: LeaseRoutesOptions): Rou
   return { kind: 'delete', destination };
 }
 
-function problemOf(lease: Lease, { network, ownPublicIp }: LeaseRoutesOptions): string | undefined {
+function problemOf(lease: Lease, { config, ownPublicIp }: LeaseRoutesOptions): string | undefined {
   const { publicIp } = lease.attributes;
-  const subnet = lease.subnet.ipv4;
-  if (subnet.length <= network.length || !contains(network, baseAddress(subnet))) {
-    return `its lease lies outside the network ${formatPrefix(network)}`;
-  }
-  if (isUnspecified(publicIp)) return 'its lease names no PublicIP';
+  if (!isInsideNetwork(lease.subnet, config))
+    return `its lease lies outside the network ${formatPrefix(config.network)}`;
+  if (!canReceive(lease.attributes)) return `nothing can be sent to its PublicIP ${formatAddress(publicIp)}`;
   // Datagrams to ourselves would come back to the TUN and go out again until their TTL runs out.
   if (sameAddress(publicIp, ownPublicIp)) {
     return `its lease names this host's own PublicIP ${formatAddress(publicIp)} (a leftover, or two hosts with one address)`;

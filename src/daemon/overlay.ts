@@ -123,9 +123,14 @@ function makeForwarder(
 /** Starts the list-and-watch; resolves when the routes of the first listing are in the packet path. */
 function followLeases(context: DaemonContext, claim: Claim, forwarder: Forwarder, renewal: Renewal): Promise<void> {
   const { options, logger, client, undo } = context;
-  const { network } = claim.config;
   const { subnet, attributes } = claim.held.lease;
-  const routes = { network, ownSubnet: subnet.ipv4, ownPublicIp: attributes.publicIp, port: claim.port, logger };
+  const routes = {
+    config: claim.config,
+    ownSubnet: subnet.ipv4,
+    ownPublicIp: attributes.publicIp,
+    port: claim.port,
+    logger,
+  };
   const publisher = new RoutePublisher({ table: new RoutingTable(), sink: forwarder, schedule: setImmediate });
   const prefix = subnetsPrefix(options.etcd.prefix);
   const clock = systemClock();

@@ -63,11 +63,11 @@ function isCompatibleIpv6(ipv6: Prefix | undefined, config: NetworkConfig): bool
 }
 
 /**
- * Whether the subnet lies inside the network. A lease that does not (left over from another network, or a stray
- * `0.0.0.0-0`) must get no route: it would catch traffic of others.
+ * Whether the subnet is a proper part of the network. A lease that is not (left over from another network, or a stray
+ * key such as `0.0.0.0-0`) must get no route: it would catch traffic of others.
  */
 export function isInsideNetwork(subnet: Subnet, config: NetworkConfig): boolean {
-  return subnet.ipv4.length >= config.network.length && contains(config.network, baseAddress(subnet.ipv4));
+  return subnet.ipv4.length > config.network.length && contains(config.network, baseAddress(subnet.ipv4));
 }
 
 /** Whether the subnet of an earlier run can be leased again: it must fit the configuration and overlap no lease. */

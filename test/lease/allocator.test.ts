@@ -209,7 +209,7 @@ describe('isCompatible', () => {
 
 describe('isInsideNetwork', () => {
   it.each([
-    ['10.5.0.0/16', true],
+    ['10.5.0.0/16', false],
     ['10.5.255.0/24', true],
     ['10.4.0.0/15', false],
     ['10.6.0.0/24', false],
@@ -221,8 +221,8 @@ describe('isInsideNetwork', () => {
 
 it('isInsideNetwork refuses a subnet that starts with the network but is larger', () => {
   const even = config({ Network: '10.4.0.0/16' });
-  expect(isInsideNetwork({ ipv4: cidr('10.4.0.0/16') }, even)).toBe(true);
   expect(isInsideNetwork({ ipv4: cidr('10.4.0.0/15') }, even)).toBe(false);
+  expect(isInsideNetwork({ ipv4: cidr('10.4.0.0/24') }, even)).toBe(true);
 });
 
 describe('judgePrevious', () => {
