@@ -19,7 +19,7 @@ import {
   splitBody,
   viewOf,
 } from './message.ts';
-import { type Link, type LinkChange, OPER_STATES, type TunInfo } from './rtnetlink.ts';
+import { IPV6_ADDRESS_GENERATIONS, type Link, type LinkChange, OPER_STATES, type TunInfo } from './rtnetlink.ts';
 
 /** struct ifinfomsg: family u8, pad u8, type u16, index i32, flags u32, change u32 */
 const IFINFOMSG_BYTES = 16;
@@ -47,7 +47,6 @@ const IFLA_INET6 = { conf: 2, addressGeneration: 8 } as const;
 /** IPV4_DEVCONF_ACCEPT_LOCAL counts from 1 (linux/ip.h); DEVCONF_DISABLE_IPV6 from 0 (linux/ipv6.h). */
 const IPV4_ACCEPT_LOCAL = 23;
 const IPV6_DISABLE = 26;
-const ADDRESS_GENERATION = { eui64: 0, none: 1 } as const;
 
 const ALIAS_MAX_BYTES = 255;
 
@@ -78,7 +77,7 @@ function encodeFamilySettings(change: LinkChange): Uint8Array[] {
     families.push(encodeNested(ADDRESS_FAMILY[4], [conf]));
   }
   if (change.ipv6AddressGeneration !== undefined) {
-    const mode = encodeU8(IFLA_INET6.addressGeneration, ADDRESS_GENERATION[change.ipv6AddressGeneration]);
+    const mode = encodeU8(IFLA_INET6.addressGeneration, IPV6_ADDRESS_GENERATIONS.indexOf(change.ipv6AddressGeneration));
     families.push(encodeNested(ADDRESS_FAMILY[6], [mode]));
   }
   return families;
@@ -110,7 +109,6 @@ export function decodeLink(message: Message): Link {
   const kind = readText(info, IFLA_INFO.kind);
   const alias = readText(attributes, IFLA.alias);
   const master = readU32(attributes, IFLA.master);
-  const { acceptLocal, ipv6Enabled } = decodeFamilySettings(attributes);
   return {
     index: header.getInt32(4, LITTLE_ENDIAN),
     name,
@@ -124,8 +122,7 @@ export function decodeLink(message: Message): Link {
     ...(kind === 'tun' && { tun: decodeTunInfo(readNested(info, IFLA_INFO.data)) }),
     ...(alias !== undefined && { alias }),
     ...(master !== undefined && { master }),
-    ...(acceptLocal !== undefined && { acceptLocal }),
-    ipv6Enabled,
+    ...decodeFamilySettings(attributes),
   };
 }
 
@@ -141,14 +138,18 @@ function decodeTunInfo(data: Attributes): TunInfo {
   };
 }
 
-function decodeFamilySettings(attributes: Attributes): { acceptLocal: boolean | undefined; ipv6Enabled: boolean } {
+function decodeFamilySettings(
+  attributes: Attributes,
+): Pick<Link, 'acceptLocal' | 'ipv6Enabled' | 'ipv6AddressGeneration'> {
   const families = readNested(attributes, IFLA.afSpec);
   const inet = readNested(families, ADDRESS_FAMILY[4]).get(IFLA_INET_CONF);
-  const inet6 = readNested(families, ADDRESS_FAMILY[6]).get(IFLA_INET6.conf);
+  const inet6 = readNested(families, ADDRESS_FAMILY[6]);
   const acceptLocal = readSetting(inet, IPV4_ACCEPT_LOCAL - 1);
+  const ipv6AddressGeneration = IPV6_ADDRESS_GENERATIONS[readU8(inet6, IFLA_INET6.addressGeneration) ?? -1];
   return {
-    acceptLocal: acceptLocal === undefined ? undefined : acceptLocal !== 0,
-    ipv6Enabled: readSetting(inet6, IPV6_DISABLE) === 0,
+    ...(acceptLocal !== undefined && { acceptLocal: acceptLocal !== 0 }),
+    ipv6Enabled: readSetting(inet6.get(IFLA_INET6.conf), IPV6_DISABLE) === 0,
+    ...(ipv6AddressGeneration !== undefined && { ipv6AddressGeneration }),
   };
 }
 

@@ -9,6 +9,10 @@ import type { Family, IpAddress, Prefix } from '../ip/ip.ts';
 export const OPER_STATES = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing', 'dormant', 'up'] as const;
 export type OperState = (typeof OPER_STATES)[number];
 
+/** In the order of IN6_ADDR_GEN_MODE_* (linux/if_link.h). */
+export const IPV6_ADDRESS_GENERATIONS = ['eui64', 'none', 'stable-privacy', 'random'] as const;
+export type Ipv6AddressGeneration = (typeof IPV6_ADDRESS_GENERATIONS)[number];
+
 /** What the tun driver tells of its device (IFLA_TUN_*, linux/if_link.h). */
 export interface TunInfo {
   readonly type: 'tun' | 'tap';
@@ -42,6 +46,8 @@ export interface Link {
   readonly acceptLocal?: boolean;
   /** Whether IPv6 runs on the link: false as well where the kernel has no IPv6. */
   readonly ipv6Enabled: boolean;
+  /** How the kernel makes the link's own IPv6 addresses; absent where it has no IPv6. */
+  readonly ipv6AddressGeneration?: Ipv6AddressGeneration;
 }
 
 /** Changes of one link; what is absent stays as it is. */
@@ -54,8 +60,8 @@ export interface LinkChange {
   readonly alias?: string;
   /** The same as writing net.ipv4.conf.NAME.accept_local, but works where /proc/sys is mounted read-only. */
   readonly acceptLocal?: boolean;
-  /** `none`: the kernel makes no link-local address of its own (IFLA_INET6_ADDR_GEN_MODE). */
-  readonly ipv6AddressGeneration?: 'eui64' | 'none';
+  /** `none`: the kernel makes no link-local address of its own. */
+  readonly ipv6AddressGeneration?: Ipv6AddressGeneration;
 }
 
 export const SCOPE = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;

@@ -23,7 +23,8 @@ export interface TunObserved {
 }
 
 export type TunAction =
-  | { readonly kind: 'disable-ipv6' }
+  /** Turn IPv6 off on the device; where that cannot be done, `change` makes the kernel nearly silent. */
+  | { readonly kind: 'silence-ipv6'; readonly change: LinkChange }
   | { readonly kind: 'accept-local'; readonly change: LinkChange }
   | { readonly kind: 'set-link'; readonly change: LinkChange }
   | { readonly kind: 'delete-address'; readonly address: AddressSpec }
@@ -39,7 +40,9 @@ export type TunAction =
 export function planTun(desired: TunDesiredState, observed: TunObserved): TunAction[] {
   const { link } = observed;
   const actions: TunAction[] = [];
-  if (link.ipv6Enabled) actions.push({ kind: 'disable-ipv6' });
+  if (link.ipv6Enabled && link.ipv6AddressGeneration !== 'none') {
+    actions.push({ kind: 'silence-ipv6', change: { index: link.index, ipv6AddressGeneration: 'none' } });
+  }
   if (desired.acceptLocal && link.acceptLocal !== true) {
     actions.push({ kind: 'accept-local', change: { index: link.index, acceptLocal: true } });
   }
@@ -125,7 +128,7 @@ export function findRouteConflict(desired: TunDesiredState, observed: TunObserve
 /** One step in words, for errors and the log. */
 export function describeAction(action: TunAction): string {
   switch (action.kind) {
-    case 'disable-ipv6':
+    case 'silence-ipv6':
       return 'turn IPv6 off';
     case 'accept-local':
       return 'set accept_local';

@@ -123,7 +123,7 @@ function bringToState(index: number, { rtnetlink, desired, logger, writeSysctl }
     try {
       perform(action, rtnetlink, desired.name, writeSysctl);
     } catch (error) {
-      if (action.kind === 'accept-local' || action.kind === 'disable-ipv6') {
+      if (action.kind === 'accept-local' || action.kind === 'silence-ipv6') {
         warnSetting(action.kind, desired.name, error, logger);
       } else if (action.kind === 'add-route' && errnoOf(error) === 'EEXIST') {
         throw routeConflict(desired, undefined, rtnetlink);
@@ -155,8 +155,14 @@ function deviceGone(name: string): OperatorError {
 /** Somebody else's change in between that does our work is no failure. */
 function perform(action: TunAction, rtnetlink: Rtnetlink, name: string, writeSysctl: WriteSysctl): void {
   switch (action.kind) {
-    case 'disable-ipv6':
-      writeSysctl(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
+    case 'silence-ipv6':
+      try {
+        writeSysctl(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
+      } catch {
+        // Containers have /proc/sys read-only: without an address of its own the device sends no more than multicast
+        // reports when it comes up.
+        rtnetlink.setLink(action.change);
+      }
       break;
     case 'accept-local':
     case 'set-link':
@@ -180,7 +186,7 @@ function perform(action: TunAction, rtnetlink: Rtnetlink, name: string, writeSys
 }
 
 /** The overlay works without these two; what is missing is said once. */
-function warnSetting(kind: 'accept-local' | 'disable-ipv6', device: string, error: unknown, logger: Logger): void {
+function warnSetting(kind: 'accept-local' | 'silence-ipv6', device: string, error: unknown, logger: Logger): void {
   const message =
     kind === 'accept-local'
       ? 'cannot set accept_local: containers will not see ICMP answers of this host'

@@ -73,6 +73,7 @@ interface IpLink {
   operstate: string;
   master?: string;
   ifalias?: string;
+  inet6_addr_gen_mode?: string;
   linkinfo?: { info_kind?: string; info_data?: Record<string, unknown> };
 }
 
@@ -104,6 +105,7 @@ describe('reading', () => {
         tun: each.linkinfo?.info_kind === 'tun' ? tunOf(each.linkinfo.info_data ?? {}) : undefined,
         alias: each.ifalias,
         masterName: each.master,
+        ipv6AddressGeneration: each.inet6_addr_gen_mode,
       }));
       const seen = await links();
       const actual = seen.map(({ master, acceptLocal: _a, ipv6Enabled: _b, ...rest }) => ({
