@@ -1,8 +1,9 @@
 /** What the whole-host tests share: daemons by kind, captures, injection, packets as hexadecimal text. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Lab, type LabHost, type LabProcess, REPOSITORY, waitFor } from '../lab/lab.ts';
+import { ETCD_PREFIX, type Lab, type LabHost, type LabProcess, REPOSITORY, waitFor } from '../lab/lab.ts';
 import { execute } from '../lab/process.ts';
+import { WATCHING_FROM_NOW } from '../model-peer/etcd-subnets.ts';
 import { type CapturedFrame, ipPacketOf, readCapture } from '../support/pcap.ts';
 
 /** Who plays flanneld on a host: ours, or the model of the real one. */
@@ -12,14 +13,41 @@ export function startDaemon(lab: Lab, kind: DaemonKind, host: LabHost, flags: re
   return kind === 'flannel0' ? lab.startFlanneld(host, flags) : lab.startModelPeer(host, flags);
 }
 
-/** Starts a daemon on every host at the same time, joins the containers and waits until each reaches each other. */
+/**
+ * Starts a daemon on every host, joins the containers and waits until each reaches each other. Ours all start at the
+ * same time; model peers come first, one after the other, because a real flanneld can lose what happens while it
+ * starts.
+ */
 export async function formNetwork(lab: Lab, kinds: readonly DaemonKind[], flags: readonly string[] = []) {
-  const daemons = lab.hosts.map((host, i) => startDaemon(lab, kinds[i] ?? 'flannel0', host, flags));
-  const envs = await Promise.all(lab.hosts.map((host, i) => lab.joinContainers(host, daemons[i] as LabProcess)));
+  const kindOf = (host: LabHost) => kinds[lab.hosts.indexOf(host)] ?? 'flannel0';
+  const started = new Map<LabHost, LabProcess>();
+  for (const host of lab.hosts.filter((each) => kindOf(each) === 'model peer')) {
+    const peer = lab.startModelPeer(host, flags);
+    const key = `${WATCHING_FROM_NOW}: ${ETCD_PREFIX}/subnets\n`;
+    await lab.waitWhileRunning(peer, () => peer.stderr().includes(key), 20_000, 'the watch of the model peer');
+    started.set(host, peer);
+  }
+  for (const host of lab.hosts.filter((each) => kindOf(each) === 'flannel0')) {
+    started.set(host, lab.startFlanneld(host, flags));
+  }
+  const daemons = lab.hosts.flatMap((host) => started.get(host) ?? []);
+  const envs = await Promise.all(daemons.map((daemon, i) => lab.joinContainers(lab.host(i), daemon)));
   for (const from of lab.hosts) {
     for (const to of lab.hosts) if (from !== to) await waitForPing(lab, from, to);
   }
   return { daemons, envs };
+}
+
+/**
+ * The one line with which a daemon that gave up says why: the last it wrote. Before there is a logger it is plain
+ * text, afterwards a JSON line of level error.
+ */
+export function lastWord(daemon: LabProcess): string {
+  const line = daemon.stderr().trimEnd().split('\n').at(-1) ?? '';
+  if (!line.startsWith('{')) return line.replace(/^flanneld: /, '');
+  const { level, msg } = JSON.parse(line) as { level: string; msg: string };
+  if (level !== 'error') throw new Error(`the last line is no error: ${line}`);
+  return msg;
 }
 
 export async function waitForPing(lab: Lab, from: LabHost, to: LabHost): Promise<void> {
