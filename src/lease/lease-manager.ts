@@ -107,8 +107,9 @@ class Manager implements LeaseManager {
 
   async acquire(request: AcquireRequest, signal: AbortSignal): Promise<HeldLease> {
     const persist = this.#patience(signal, `acquire a lease under ${this.#prefix}`);
+    const settle = this.#patience(signal, `finish a write under ${this.#prefix}`);
     for (let lost = 0; lost < MAX_LOST_RACES; lost++) {
-      const held = await persist(() => this.#attempt(persist, request));
+      const held = await persist(() => this.#attempt(settle, request));
       if (held !== undefined) return held;
       await this.#pauseAfterRace(lost, signal);
     }
@@ -118,8 +119,9 @@ class Manager implements LeaseManager {
 
   async reacquire(held: HeldLease, signal: AbortSignal): Promise<Reacquired> {
     const persist = this.#patience(signal, `take ${held.key} again`);
+    const settle = this.#patience(signal, `finish a write to ${held.key}`);
     for (let lost = 0; ; lost++) {
-      const result = await persist(() => this.#reattempt(persist, held));
+      const result = await persist(() => this.#reattempt(settle, held));
       if (result !== undefined) return result;
       await this.#pauseAfterRace(lost, signal);
     }
@@ -134,7 +136,7 @@ class Manager implements LeaseManager {
    * One look and one write; may be repeated whenever etcd failed on the way.
    * @returns undefined where the look turned out to be out of date.
    */
-  async #attempt(persist: Persist, request: AcquireRequest): Promise<HeldLease | undefined> {
+  async #attempt(settle: Persist, request: AcquireRequest): Promise<HeldLease | undefined> {
     const { config, attributes } = request;
     const listing = await this.#store.list();
     // Reservations first: what somebody set aside for this host goes before what it happens to hold.
@@ -143,12 +145,12 @@ class Manager implements LeaseManager {
     if (own.kind === 'reusable') {
       return own.lease.leaseId === 0n
         ? this.#takeReservation(own.lease, attributes)
-        : this.#reuse(persist, own.lease, attributes);
+        : this.#reuse(settle, own.lease, attributes);
     }
     if (own.kind === 'incompatible' && (await this.#clearIncompatible(ranked, attributes))) return undefined;
     const subnet = this.#choosePrevious(request, listing) ?? this.#allocate(request, listing);
     const origin = request.previous !== undefined && sameSubnet(subnet, request.previous) ? 'previous' : 'created';
-    return this.#write(persist, { subnet, attributes }, 0n, origin);
+    return this.#write(settle, { subnet, attributes }, 0n, origin);
   }
 
   async #takeReservation(stored: StoredLease, attributes: LeaseAttributes): Promise<HeldLease | undefined> {
@@ -165,22 +167,22 @@ class Manager implements LeaseManager {
   }
 
   /** Moves the key from the etcd lease of an earlier run to a fresh one, then gives the earlier one back. */
-  async #reuse(persist: Persist, stored: StoredLease, attributes: LeaseAttributes): Promise<HeldLease | undefined> {
+  async #reuse(settle: Persist, stored: StoredLease, attributes: LeaseAttributes): Promise<HeldLease | undefined> {
     const lease = { subnet: stored.subnet, attributes };
-    const held = await this.#write(persist, lease, stored.modRevision, 'reused');
+    const held = await this.#write(settle, lease, stored.modRevision, 'reused');
     if (held !== undefined) await this.#store.dropEmptyLease(stored.leaseId);
     return held;
   }
 
   async #write(
-    persist: Persist,
+    settle: Persist,
     lease: Lease,
     guard: bigint,
     origin: HeldLease['origin'],
   ): Promise<HeldLease | undefined> {
     const key = this.#store.keyOf(lease.subnet);
     const confirmedAtSeconds = this.#options.bootSeconds();
-    const result = await this.#store.writeLeased(persist, key, valueBytes(lease.attributes), guard);
+    const result = await this.#store.writeLeased(settle, key, valueBytes(lease.attributes), guard);
     if (result.kind === 'conflict') return undefined;
     const { leaseId, modRevision, ttlSeconds } = result;
     return { key, lease, leaseId, modRevision, ttlSeconds, confirmedAtSeconds, origin };
@@ -221,14 +223,14 @@ class Manager implements LeaseManager {
     throw new OperatorError('subnet', `no free subnet in ${network}: ${count} keys under ${this.#prefix}; ${advice}`);
   }
 
-  async #reattempt(persist: Persist, held: HeldLease): Promise<Reacquired | undefined> {
+  async #reattempt(settle: Persist, held: HeldLease): Promise<Reacquired | undefined> {
     const listing = await this.#store.list();
     const rival = listing.leases.find((lease) => lease.key !== held.key && clash(lease.subnet, held.lease.subnet));
     if (rival !== undefined) return takenBy(rival);
     const kv = listing.kvs.find((candidate) => candidate.key === held.key);
-    if (kv === undefined) return this.#regain(persist, held, 0n, 0n);
+    if (kv === undefined) return this.#regain(settle, held, 0n, 0n);
     const stored = listing.leases.find((lease) => lease.key === held.key);
-    if (stored === undefined) return this.#regain(persist, held, kv.modRevision, kv.leaseId);
+    if (stored === undefined) return this.#regain(settle, held, kv.modRevision, kv.leaseId);
     if (!sameAddress(stored.attributes.publicIp, held.lease.attributes.publicIp)) return takenBy(stored);
     if (stored.leaseId === 0n) {
       const reserved = await this.#takeReservation(stored, held.lease.attributes);
@@ -240,13 +242,13 @@ class Manager implements LeaseManager {
       if (ttlSeconds === 0) return undefined;
       return { kind: 'held', held: { ...held, modRevision: stored.modRevision, ttlSeconds, confirmedAtSeconds } };
     }
-    return this.#regain(persist, held, stored.modRevision, stored.leaseId);
+    return this.#regain(settle, held, stored.modRevision, stored.leaseId);
   }
 
   /** Writes our key anew over what stands there (`guard`), under a fresh etcd lease. */
-  async #regain(persist: Persist, held: HeldLease, guard: bigint, leaseId: bigint): Promise<Reacquired | undefined> {
+  async #regain(settle: Persist, held: HeldLease, guard: bigint, leaseId: bigint): Promise<Reacquired | undefined> {
     const origin = held.origin === 'reservation' ? 'reused' : held.origin;
-    const regained = await this.#write(persist, held.lease, guard, origin);
+    const regained = await this.#write(settle, held.lease, guard, origin);
     if (regained === undefined) return undefined;
     for (const former of new Set([leaseId, held.leaseId])) await this.#store.dropEmptyLease(former);
     return { kind: 'held', held: regained };
@@ -254,7 +256,7 @@ class Manager implements LeaseManager {
 
   #patience(signal: AbortSignal, doing: string): Persist {
     const { logger, clock, random } = this.#options;
-    const refusals = createRefusalLog(logger, clock.nowMs, doing);
+    const refusals = createRefusalLog(logger, () => clock.nowMs(), doing);
     return (call) => persist({ clock, random, signal, refusals }, call);
   }
 

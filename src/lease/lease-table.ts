@@ -12,7 +12,7 @@ import type { KeyValue, ListWatchSink, WatchEvent } from '../etcd-watch/etcd-wat
 import type { Logger } from '../log/log.ts';
 import type { Lease } from './lease.ts';
 import { decodeLeaseValue } from './lease-value.ts';
-import { isCanonicalKey, parseSubnetKey } from './subnet-key.ts';
+import { formatSubnetKey, parseSubnetKey } from './subnet-key.ts';
 
 export type LeaseChange =
   | { readonly kind: 'set'; readonly lease: Lease }
@@ -44,8 +44,9 @@ export type ReadLease = { readonly ok: true; readonly lease: Lease } | { readonl
 /** Reads a key and its value as a lease. */
 export function readLease(subnetsPrefix: string, kv: Pick<KeyValue, 'key' | 'value'>): ReadLease {
   const tail = kv.key.slice(subnetsPrefix.length);
-  const subnet = kv.key.startsWith(subnetsPrefix) && isCanonicalKey(tail) ? parseSubnetKey(tail) : undefined;
-  if (subnet === undefined) return { ok: false, problem: 'the key names no subnet (such as 10.5.21.0-24)' };
+  const subnet = kv.key.startsWith(subnetsPrefix) ? parseSubnetKey(tail) : undefined;
+  if (subnet === undefined || formatSubnetKey(subnet) !== tail)
+    return { ok: false, problem: 'the key names no subnet (such as 10.5.21.0-24)' };
   const value = decodeLeaseValue(kv.value);
   return value.ok ? { ok: true, lease: { subnet, attributes: value.attributes } } : value;
 }

@@ -31,7 +31,7 @@ export type ParsedConfig<C> =
 export async function waitForConfig<C>(options: WaitForConfigOptions<C>): Promise<C> {
   const { client, etcdPrefix, parse, logger, clock, random, signal } = options;
   const key = configKey(etcdPrefix);
-  const refusals = createRefusalLog(logger, clock.nowMs, `read ${key}`);
+  const refusals = createRefusalLog(logger, () => clock.nowMs(), `read ${key}`);
   let said = '';
   for (;;) {
     const { kv } = await persist({ clock, random, signal, refusals }, () => client.get(key));
