@@ -166,6 +166,10 @@ function setup(mode) {
   if (npm !== undefined) plan.push(`npm packages of package-lock.json into node_modules (${npm})`);
   if (plan.length > 0) say(`will install ${plan.join('; and ')}`);
   if (packages.length > 0) installPackages(packages);
+  const stillMissing = missingPackages(mode);
+  if (stillMissing.length > 0) {
+    throw new SetupError(`installed, yet their programs are not there: ${stillMissing.join(', ')}; reinstall them`);
+  }
   if (npm !== undefined) runOrThrow(['npm', 'ci', '--no-audit', '--no-fund']);
   runOrThrow(['make', '-s', '-C', 'native']);
   buildTypeScript();
