@@ -1,9 +1,9 @@
 /**
- * Brings a machine to the point where the demo or the tests can run: npm packages, Debian packages, native addon and
- * compiled TypeScript. Plain Node without dependencies, because it runs before `npm ci`. Does nothing where nothing is
- * missing.
+ * Brings a machine to the point where the demo, the tests or the benchmark can run: npm packages, Debian packages,
+ * native addon and compiled TypeScript. Plain Node without dependencies, because it runs before `npm ci`. Does nothing
+ * where nothing is missing.
  *
- *   node scripts/setup.mjs [demo|test]
+ *   node scripts/setup.mjs [demo|test|bench]
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,7 +26,11 @@ const DEMO_PACKAGES = {
   iperf3: 'iperf3',
   'iputils-ping': 'ping',
 };
-const TEST_PACKAGES = { ...DEMO_PACKAGES, tcpdump: 'tcpdump', openssl: 'openssl' };
+const PACKAGES = {
+  demo: DEMO_PACKAGES,
+  test: { ...DEMO_PACKAGES, tcpdump: 'tcpdump', openssl: 'openssl' },
+  bench: { ...DEMO_PACKAGES, sockperf: 'sockperf', ethtool: 'ethtool', fastd: 'fastd' },
+};
 
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
 /** invoke-rc.d(8): 101 = action forbidden by policy; installing etcd-server then starts no service. */
@@ -104,7 +108,7 @@ function npmReason() {
 }
 
 function missingPackages(mode) {
-  const packages = mode === 'test' ? TEST_PACKAGES : DEMO_PACKAGES;
+  const packages = PACKAGES[mode];
   return Object.keys(packages).filter((name) => findCommand(packages[name]) === undefined);
 }
 
@@ -176,8 +180,8 @@ function setup(mode) {
 }
 
 const mode = process.argv[2] ?? 'demo';
-if (!['demo', 'test'].includes(mode)) {
-  console.error(`setup: unknown mode ${JSON.stringify(mode)}; use demo or test`);
+if (!Object.hasOwn(PACKAGES, mode)) {
+  console.error(`setup: unknown mode ${JSON.stringify(mode)}; use ${Object.keys(PACKAGES).join(', ')}`);
   process.exit(2);
 }
 noteSignals();

@@ -197,6 +197,12 @@ export class Lab {
    */
   async joinContainers(host: LabHost, daemon: LabProcess, deadlineMs = 20_000): Promise<SubnetEnv> {
     const env = await this.waitForSubnetEnv(host, daemon, deadlineMs);
+    await this.addressContainers(host, env);
+    return env;
+  }
+
+  /** Gives docker0 and the containers of a host the addresses and the MTU that `env` means for them. */
+  async addressContainers(host: LabHost, env: SubnetEnv): Promise<void> {
     const [bridgeAddress = '', length = ''] = env.subnet.split('/');
     const base = bridgeAddress.split('.').slice(0, 3).join('.');
     const mtu = `mtu ${env.mtuBytes}`;
@@ -212,7 +218,6 @@ export class Lab {
         `route replace default via ${bridgeAddress} dev eth0`,
       ]);
     }
-    return env;
   }
 
   waitForSubnetEnv(host: LabHost, daemon: LabProcess, deadlineMs = 20_000): Promise<SubnetEnv> {
