@@ -9,8 +9,9 @@
 #include <sys/time.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
+
+#include "thread.h"
 
 namespace flannel0 {
 
@@ -175,14 +176,7 @@ int NetlinkMonitor::start(uint32_t groups) {
   if (!socket_.isOpen()) return error;
   stopEvent_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stopEvent_.isOpen()) return -errno;
-  // Signals belong to the main thread.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return 0;
+  return startThread(thread_, [this] { run(); });
 }
 
 void NetlinkMonitor::stop() {

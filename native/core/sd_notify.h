@@ -6,7 +6,7 @@
 namespace flannel0 {
 
 // Sends `state`, such as "READY=1", to the socket that $NOTIFY_SOCKET names: a path, or "@" and an abstract name.
-// Returns 0 or -errno.
+// Returns 0 or -errno; EAGAIN where nobody reads it for two seconds.
 int sdNotify(const std::string& socketName, const std::string& state);
 
 }  // namespace flannel0
