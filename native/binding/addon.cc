@@ -44,12 +44,13 @@ napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
   UdpSocketOptions options{};
   uint8_t* address = nullptr;
   int32_t port = 0;
-  if (!readProperty(env, object, "address", value) || !readBytes(env, value, address, options.addressBytes)) {
-    return nullptr;
-  }
   if (!readProperty(env, object, "port", value) || !readInt32(env, value, port)) return nullptr;
   if (!readProperty(env, object, "reusePort", value) || !readBool(env, value, options.reusePort)) return nullptr;
   if (!readProperty(env, object, "bufferBytes", value) || !readInt32(env, value, options.bufferBytes)) return nullptr;
+  // Last, so that no getter can take the bytes away before they are used.
+  if (!readProperty(env, object, "address", value) || !readBytes(env, value, address, options.addressBytes)) {
+    return nullptr;
+  }
   if (options.addressBytes != 4 && options.addressBytes != 16) return throwType(env, "expected 4 or 16 address bytes");
   if (port < 0 || port > 65535) return throwType(env, "expected a port of 0 to 65535");
   options.address = address;

@@ -11,13 +11,17 @@ namespace flannel0 {
 
 namespace {
 
-// What a ForwarderHandle stands for. It lives until the handle *and* the counters view are collected.
+// Queues that the kernel's TUN driver gives one device (MAX_TAP_QUEUES), so more workers cannot be of use.
+constexpr uint32_t kMaxWorkers = 256;
+
+// What a ForwarderHandle stands for. It is shut down with the handle (or the environment, whichever ends first); its
+// memory stays as long as a counters view shows it.
 struct Bound {
   napi_threadsafe_function events = nullptr;
   std::unique_ptr<Forwarder> forwarder;
 
   ~Bound() { shutDown(); }
-  // Joins the workers before the event function goes away. Runs at the handle's end or at the environment's.
+  // Idempotent. Joins the workers before the event function goes away.
   void shutDown() {
     if (forwarder) forwarder->stop();
     if (events != nullptr) napi_release_threadsafe_function(std::exchange(events, nullptr), napi_tsfn_release);
@@ -30,8 +34,11 @@ constexpr napi_type_tag kForwarderTag = {0x666c616e6e656c30, 0x666f727761726472}
 
 void stopAtExit(void* shared) { (*static_cast<Shared*>(shared))->shutDown(); }
 
-void deleteShared(napi_env env, void*, void* shared) {
+// The handle was collected. A counters view may keep `Bound` alive, but without the hook nothing would end its workers
+// before the environment takes the event function away from under them.
+void endHandle(napi_env env, void* shared, void*) {
   napi_remove_env_cleanup_hook(env, stopAtExit, shared);
+  stopAtExit(shared);
   delete static_cast<Shared*>(shared);
 }
 
@@ -45,7 +52,7 @@ void deliverFailure(napi_env env, napi_value callback, void*, void* data) {
   setProperty(env, event, "worker", makeNumber(env, static_cast<double>(failure->worker)));
   setProperty(env, event, "operation", makeString(env, failure->operation));
   setProperty(env, event, "code", makeString(env, errnoName(failure->error)));
-  napi_call_function(env, makeUndefined(env), callback, 1, &event, nullptr);
+  callListener(env, callback, event);
 }
 
 bool readForwarder(napi_env env, napi_value value, Shared& out) {
@@ -74,8 +81,8 @@ bool readOptions(napi_env env, napi_value object, ForwarderOptions& options, nap
   napi_value value;
   std::vector<int32_t> tunFds;
   std::vector<int32_t> udpFds;
-  if (!readProperty(env, object, "tunFds", value) || !readInt32Array(env, value, tunFds)) return false;
-  if (!readProperty(env, object, "udpFds", value) || !readInt32Array(env, value, udpFds)) return false;
+  if (!readProperty(env, object, "tunFds", value) || !readInt32Array(env, value, kMaxWorkers, tunFds)) return false;
+  if (!readProperty(env, object, "udpFds", value) || !readInt32Array(env, value, kMaxWorkers, udpFds)) return false;
   if (tunFds.size() != udpFds.size()) {
     return failType(env, "expected as many TUN queues as UDP sockets");
   }
@@ -155,8 +162,7 @@ napi_value createForwarder(napi_env env, napi_callback_info info) {
   bound->forwarder = std::make_unique<Forwarder>(std::move(options));
   auto* shared = new Shared(bound);
   napi_value handle;
-  napi_create_external(env, shared, [](napi_env e, void* data, void*) { deleteShared(e, nullptr, data); }, nullptr,
-                       &handle);
+  napi_create_external(env, shared, endHandle, nullptr, &handle);
   napi_type_tag_object(env, handle, &kForwarderTag);
   napi_add_env_cleanup_hook(env, stopAtExit, shared);
   return handle;

@@ -1,5 +1,6 @@
 #include "napi_helpers.h"
 
+#include <cmath>
 #include <cstring>
 
 namespace flannel0 {
@@ -34,10 +35,10 @@ bool failType(napi_env env, const char* what) {
 
 bool readInt32(napi_env env, napi_value value, int32_t& out) {
   double number = 0;
-  if (napi_get_value_double(env, value, &number) != napi_ok || number < INT32_MIN || number > INT32_MAX ||
-      number != static_cast<double>(static_cast<int32_t>(number))) {
-    return failType(env, "expected a 32-bit integer");
-  }
+  // Asked this way round, NaN is out of range as well; converting it would be undefined.
+  const bool inRange =
+      napi_get_value_double(env, value, &number) == napi_ok && number >= INT32_MIN && number <= INT32_MAX;
+  if (!inRange || number != std::trunc(number)) return failType(env, "expected a 32-bit integer");
   out = static_cast<int32_t>(number);
   return true;
 }
@@ -54,6 +55,7 @@ bool readString(napi_env env, napi_value value, std::string& out) {
   }
   out.resize(length);
   napi_get_value_string_utf8(env, value, out.data(), length + 1, &length);
+  if (out.find('\0') != std::string::npos) return failType(env, "expected a string without NUL");
   return true;
 }
 
@@ -73,11 +75,12 @@ bool readProperty(napi_env env, napi_value object, const char* name, napi_value&
   return failType(env, "expected an object");
 }
 
-bool readInt32Array(napi_env env, napi_value value, std::vector<int32_t>& out) {
+bool readInt32Array(napi_env env, napi_value value, uint32_t limit, std::vector<int32_t>& out) {
   uint32_t length = 0;
   if (napi_get_array_length(env, value, &length) != napi_ok) {
     return failType(env, "expected an array");
   }
+  if (length > limit) return failType(env, "expected a shorter array");
   out.resize(length);
   for (uint32_t i = 0; i < length; i++) {
     napi_value element;
@@ -128,6 +131,12 @@ napi_value makeStringArray(napi_env env, const std::vector<std::string>& strings
 
 void setProperty(napi_env env, napi_value object, const char* name, napi_value value) {
   if (value != nullptr) napi_set_named_property(env, object, name, value);
+}
+
+void callListener(napi_env env, napi_value listener, napi_value argument) {
+  if (napi_call_function(env, makeUndefined(env), listener, 1, &argument, nullptr) != napi_pending_exception) return;
+  napi_value thrown = nullptr;
+  if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
 }
 
 }  // namespace flannel0

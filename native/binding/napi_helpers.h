@@ -21,11 +21,14 @@ const char* errnoName(int error);
 // Readers: false (with a TypeError pending) where the value is not of the wanted kind.
 bool readInt32(napi_env env, napi_value value, int32_t& out);
 bool readBool(napi_env env, napi_value value, bool& out);
+// Refuses NUL: system calls take what stands before it for the whole.
 bool readString(napi_env env, napi_value value, std::string& out);
-// View of a Uint8Array's bytes, valid until control returns to JavaScript.
+// View of a Uint8Array's bytes, valid until JavaScript runs again, which reading a property may do: a getter can detach
+// them.
 bool readBytes(napi_env env, napi_value value, uint8_t*& data, size_t& length);
 bool readProperty(napi_env env, napi_value object, const char* name, napi_value& out);
-bool readInt32Array(napi_env env, napi_value value, std::vector<int32_t>& out);
+// Refuses more than `limit` elements: a length is one word in JavaScript, but memory here.
+bool readInt32Array(napi_env env, napi_value value, uint32_t limit, std::vector<int32_t>& out);
 bool isUndefined(napi_env env, napi_value value);
 
 napi_value makeString(napi_env env, const std::string& text);
@@ -34,5 +37,9 @@ napi_value makeBytes(napi_env env, const uint8_t* data, size_t length);
 napi_value makeUndefined(napi_env env);
 napi_value makeStringArray(napi_env env, const std::vector<std::string>& strings);
 void setProperty(napi_env env, napi_value object, const char* name, napi_value value);
+
+// Calls a listener from a thread-safe function. What it throws becomes an uncaught exception: left pending, Node would
+// turn it into a deprecation warning (DEP0168) and go on.
+void callListener(napi_env env, napi_value listener, napi_value argument);
 
 }  // namespace flannel0

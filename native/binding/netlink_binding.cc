@@ -13,17 +13,19 @@ namespace {
 
 using Messages = std::vector<NetlinkMessage>;
 
-// Notifications that may wait for JavaScript; beyond it they are dropped and the consumer is told to read anew.
+// Deliveries that may wait for JavaScript; beyond it they are dropped and the consumer is told to read anew.
 constexpr size_t kQueueLimit = 1024;
 
 struct BoundMonitor {
   napi_threadsafe_function deliver = nullptr;
+  // Set where the queue was full; the next delivery, whatever it held, becomes an empty list.
   std::atomic<bool> lost{false};
   std::unique_ptr<NetlinkMonitor> monitor;
 
+  // Idempotent. Abort: what still waits in the queue is freed and never reaches a listener that has unsubscribed.
   void shutDown() {
     if (monitor) monitor->stop();
-    if (deliver != nullptr) napi_release_threadsafe_function(std::exchange(deliver, nullptr), napi_tsfn_release);
+    if (deliver != nullptr) napi_release_threadsafe_function(std::exchange(deliver, nullptr), napi_tsfn_abort);
   }
 };
 
@@ -38,21 +40,29 @@ napi_value makeMessages(napi_env env, const Messages& messages) {
   return array;
 }
 
-// JavaScript thread.
-void deliverMessages(napi_env env, napi_value callback, void*, void* data) {
+// JavaScript thread. Without an environment the queue is only being emptied, and the monitor may be gone. The listener
+// may stop the monitor, so that nothing of it is touched afterwards.
+void deliverMessages(napi_env env, napi_value callback, void* context, void* data) {
   const std::unique_ptr<Messages> messages(static_cast<Messages*>(data));
   if (env == nullptr || callback == nullptr) return;
-  napi_value array = makeMessages(env, *messages);
-  napi_call_function(env, makeUndefined(env), callback, 1, &array, nullptr);
+  const bool lost = static_cast<BoundMonitor*>(context)->lost.exchange(false);
+  callListener(env, callback, makeMessages(env, lost ? Messages{} : *messages));
 }
 
-// Monitor thread. Once something was lost, an empty list takes the place of the next delivery that fits.
+bool post(BoundMonitor& bound, Messages messages) {
+  auto copy = std::make_unique<Messages>(std::move(messages));
+  if (napi_call_threadsafe_function(bound.deliver, copy.get(), napi_tsfn_nonblocking) != napi_ok) return false;
+  copy.release();
+  return true;
+}
+
+// Monitor thread.
 void enqueue(BoundMonitor& bound, Messages messages) {
-  auto* copy = bound.lost.exchange(false) ? new Messages : new Messages(std::move(messages));
-  if (napi_call_threadsafe_function(bound.deliver, copy, napi_tsfn_nonblocking) != napi_ok) {
-    bound.lost = true;
-    delete copy;
-  }
+  if (post(bound, std::move(messages))) return;
+  bound.lost = true;
+  // JavaScript may have emptied the queue before it could see the mark, and nothing else may ever come. If the queue is
+  // full again, some delivery will still see it.
+  post(bound, {});
 }
 
 void shutDownAtExit(void* bound) { static_cast<BoundMonitor*>(bound)->shutDown(); }
@@ -88,7 +98,7 @@ napi_value startNetlinkMonitor(napi_env env, napi_callback_info info) {
   if (!readInt32(env, arguments[0], groups)) return nullptr;
   auto bound = std::make_unique<BoundMonitor>();
   if (napi_create_threadsafe_function(env, arguments[1], nullptr, makeString(env, "flannel0 netlink monitor"),
-                                      kQueueLimit, 1, nullptr, nullptr, nullptr, deliverMessages,
+                                      kQueueLimit, 1, nullptr, nullptr, bound.get(), deliverMessages,
                                       &bound->deliver) != napi_ok) {
     return throwType(env, "expected onMessages to be a function");
   }

@@ -2,11 +2,12 @@
  * The whole native API, in the order of the native function table (`native/binding/addon.cc`).
  *
  * Addresses cross the boundary as network-order bytes (4 or 16), file descriptors as numbers that the caller owns and
- * closes exactly once with `closeFd`. A failed system call throws a {@link NativeError}. Nothing here blocks on the
+ * closes exactly once with `closeFd`. A failed system call throws a {@link NativeError}, an argument of another type a
+ * TypeError. Nothing here blocks on the
  * network; `stopForwarder` joins threads, which takes at most one batch of packets.
  */
 
-/** Thrown by every function here: `code` is the errno's name (`EBUSY`), `syscall` what failed. */
+/** A system call has failed: `code` is the errno's name (`EBUSY`), `syscall` what failed. */
 export interface NativeError extends Error {
   readonly code: string;
   readonly errno: number;
@@ -43,7 +44,7 @@ export interface ForwarderOptions {
   readonly udpFds: readonly number[];
   /** Source of ICMP answers: the TUN device's own address. */
   readonly deviceAddress: Uint8Array;
-  /** Called on the JavaScript thread for rare events only. */
+  /** Called on the JavaScript thread for rare events only. What it throws is an uncaught exception. */
   readonly onEvent: (event: ForwarderEvent) => void;
 }
 
@@ -98,9 +99,11 @@ export interface NativeAddon {
   netlinkRequest(request: Uint8Array): Uint8Array[];
   /**
    * Subscribes to rtnetlink multicast groups (bit mask of RTMGRP_*). `onMessages` runs on the JavaScript thread; an
-   * empty list says that messages were lost (ENOBUFS) and the state must be read anew.
+   * empty list says that messages were lost (ENOBUFS, or a listener too slow) and the state must be read anew. What it
+   * throws is an uncaught exception.
    */
   startNetlinkMonitor(groups: number, onMessages: (messages: Uint8Array[]) => void): NetlinkMonitorHandle;
+  /** Idempotent. `onMessages` is not called any more, whatever had arrived. */
   stopNetlinkMonitor(monitor: NetlinkMonitorHandle): void;
 
   /** Makes a forwarder with no routes; nothing runs yet. */
@@ -121,6 +124,9 @@ export interface NativeAddon {
   counterNames(): string[];
   /** Seconds on a clock that runs through suspend (CLOCK_BOOTTIME). */
   bootTimeSeconds(): number;
-  /** Sends a state such as `READY=1` to the socket that $NOTIFY_SOCKET names (sd_notify(3)). */
+  /**
+   * Sends a state such as `READY=1` to the socket that $NOTIFY_SOCKET names (sd_notify(3)).
+   * @throws EAGAIN where nobody reads it for two seconds.
+   */
   sdNotify(socketName: string, state: string): void;
 }
