@@ -36,7 +36,7 @@ export function flannel0(flags: readonly string[], variant?: string): Candidate 
 
 /** A real flanneld. `version` is what it says of itself. */
 export function referenceFlanneld(binary: string, version: string): Candidate {
-  return daemonCandidate('flanneld', `the real flanneld ${version}, udp backend`, true, (lab, host) =>
+  return daemonCandidate('flanneld', `FLANNELD_REF, which says it is ${version}; udp backend`, true, (lab, host) =>
     lab.spawn(host, [
       binary,
       `-etcd-endpoints=${lab.etcdEndpoint}`,

@@ -33,17 +33,26 @@ export function udpFlood(payloadBytes: number): Workload {
   };
 }
 
-/** What the generator does where nothing carries its packets: a dummy device in its own container drops them. */
+/**
+ * What the generator does where nothing carries its packets: through a veth, as everywhere, to a MAC address that is
+ * nobody's, so that the other end drops them as the first thing.
+ */
 export const generatorAlone: Workload = async ({ lab, seconds, udpSenders }) => {
   const container = lab.container(0);
-  await lab.ip(container, ['link add drop0 type dummy', 'addr add 192.0.2.1/24 dev drop0', 'link set drop0 up']);
+  await lab.ip(container, [
+    'link add gen0 type veth peer name gen1',
+    'addr add 192.0.2.1/24 dev gen0',
+    'link set gen0 up',
+    'link set gen1 up',
+    'neigh replace 192.0.2.2 lladdr 02:00:00:00:00:ff dev gen0 nud permanent',
+  ]);
   const send = [UDP_BLAST, 'send', '192.0.2.2', PORT, '64', String(seconds), String(udpSenders)];
   try {
     const { stdout } = await lab.exec(container, send, { deadlineMs: seconds * 1000 + GRACE_MS });
     const { sent, seconds: took } = parseSender(stdout);
     return { measured: { offeredPacketsPerSecond: sent / took }, payloadBytes: 0 };
   } finally {
-    await lab.ip(container, ['link del drop0']);
+    await lab.ip(container, ['link del gen0']);
   }
 };
 
