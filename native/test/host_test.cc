@@ -1,4 +1,4 @@
-// What the core does at the edges of the host: threads that cannot be made, locks in the making, a deaf service manager.
+// The core at the edges of the host: threads that cannot be made, locks in the making, a deaf service manager.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -3,8 +3,8 @@
  *
  * Addresses cross the boundary as network-order bytes (4 or 16), file descriptors as numbers that the caller owns and
  * closes exactly once with `closeFd`. A failed system call throws a {@link NativeError}, an argument of another type a
- * TypeError. Nothing here blocks on the
- * network; `stopForwarder` joins threads, which takes at most one batch of packets.
+ * TypeError. Nothing here blocks on the network; `stopForwarder` joins threads, which takes at most one batch of
+ * packets.
  */
 
 /** A system call has failed: `code` is the errno's name (`EBUSY`), `syscall` what failed. */
