@@ -1,7 +1,7 @@
 /** The subnet file on disk. Readers never see half a file: it is replaced as a whole, and survives a power cut. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OperatorError } from '../errors/errors.ts';
 import { type PreviousSubnetFile, parseSubnetFile } from './subnet-file.ts';
@@ -44,12 +44,35 @@ export async function writeSubnetFile(path: string, text: string): Promise<void>
   }
 }
 
+/**
+ * Not `mkdir` with `recursive`: where the kernel answers ENOENT although the parent is there (in /proc, for one), Node
+ * tries again for ever.
+ */
 async function ensureDirectory(directory: string): Promise<void> {
-  const firstCreated = await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-  if (firstCreated === undefined) return;
-  // The umask may have taken bits from every directory that was created.
-  for (let created = directory; created.startsWith(firstCreated); created = dirname(created)) {
-    await chmod(created, DIRECTORY_MODE);
+  const missing: string[] = [];
+  for (let path = directory; !(await exists(path)); path = dirname(path)) missing.push(path);
+  for (const path of missing.reverse()) await makeDirectory(path);
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, DIRECTORY_MODE);
+  } catch (error) {
+    // Somebody else made it meanwhile; were it no directory, writing into it would say so.
+    if (codeOf(error) === 'EEXIST') return;
+    throw error;
+  }
+  // The umask may have taken bits.
+  await chmod(path, DIRECTORY_MODE);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
@@ -117,7 +140,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   ENOSPC: 'no space left on the device',
   ENOTDIR: 'a part of the path is not a directory',
-  EEXIST: 'a part of the path is not a directory',
+  ENOENT: 'its directory is missing and cannot be made',
   EISDIR: 'the path names a directory',
   ENAMETOOLONG: 'the name is too long',
 };

@@ -109,6 +109,14 @@ describe('writeSubnetFile', () => {
     expect(readdirSync(root)).toEqual(['subnet.env']);
   });
 
+  // Node's recursive mkdir never ends there, nor does the process that waits for it.
+  it('says so, and ends, where a directory cannot be made although its parent is there', async () => {
+    const message = 'its directory is missing and cannot be made';
+    expect((await failureOf(writeSubnetFile('/proc/nowhere/below/subnet.env', 'x'))).message).toContain(message);
+    symlinkSync(join(root, 'nowhere'), join(root, 'dangling'));
+    expect((await failureOf(writeSubnetFile(join(root, 'dangling', 'subnet.env'), 'x'))).message).toContain(message);
+  });
+
   it('says so where the directory is a file', async () => {
     writeFileSync(join(root, 'file'), '');
     const error = await failureOf(writeSubnetFile(join(root, 'file/deep/subnet.env'), TEXT));
