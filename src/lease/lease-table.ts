@@ -7,8 +7,12 @@
  *
  * What cannot be read never takes a route away: a foreign or broken key is reported once per change and ignored, and
  * where a good lease gets a value that cannot be read, the last good one stays until the key is mended or deleted.
+ *
+ * A dual-stack key may name the IPv4 subnet of another key. The subnet belongs to the key that was made first, which
+ * every host sees alike; the other one is reported, and counts only once the first is gone.
  */
 import type { KeyValue, ListWatchSink, WatchEvent } from '../etcd-watch/etcd-watch.ts';
+import { formatPrefix } from '../ip/ip.ts';
 import type { Logger } from '../log/log.ts';
 import type { Lease } from './lease.ts';
 import { decodeLeaseValue } from './lease-value.ts';
@@ -35,7 +39,9 @@ const MAX_REPORTS_PER_BATCH = 10;
 const MAX_SHOWN_KEY_LENGTH = 120;
 
 interface Entry {
+  readonly key: string;
   readonly value: Uint8Array;
+  readonly createRevision: bigint;
   readonly lease: Lease;
 }
 
@@ -72,6 +78,8 @@ export function createLeaseTable(options: LeaseTableOptions): LeaseTable {
 class Table implements LeaseTable {
   readonly #options: LeaseTableOptions;
   readonly #entries = new Map<string, Entry>();
+  /** By IPv4 subnet, the one that was made first in front; more than one is a mistake of somebody's. */
+  readonly #claims = new Map<string, readonly Entry[]>();
   /** Keys that were reported as unreadable, with the revision of that. */
   readonly #reported = new Map<string, bigint>();
   #unsaid = 0;
@@ -82,7 +90,7 @@ class Table implements LeaseTable {
   }
 
   leases(): Lease[] {
-    return Array.from(this.#entries.values(), (entry) => entry.lease);
+    return [...this.#claims.values()].flatMap(([first]) => (first === undefined ? [] : [first.lease]));
   }
 
   onSnapshot(kvs: readonly KeyValue[]): void {
@@ -97,18 +105,17 @@ class Table implements LeaseTable {
 
   #set(kv: KeyValue): LeaseChange[] {
     const known = this.#entries.get(kv.key);
-    if (known !== undefined && sameBytes(known.value, kv.value)) {
-      this.#reported.delete(kv.key);
-      return [];
+    const { key, value, createRevision } = kv;
+    if (known !== undefined && sameBytes(known.value, value)) {
+      return this.#replace(known, { ...known, createRevision }, kv);
     }
     const read = readLease(this.#options.subnetsPrefix, kv);
     if (!read.ok) {
-      this.#report(kv, read.problem, known !== undefined);
+      const effect = known === undefined ? 'ignored' : 'the last good value stays in use; mend or delete the key';
+      this.#report(kv, `is no lease: ${read.problem}: ${effect}`);
       return [];
     }
-    this.#reported.delete(kv.key);
-    this.#entries.set(kv.key, { value: kv.value, lease: read.lease });
-    return [{ kind: 'set', lease: read.lease }];
+    return this.#replace(known, { key, value, createRevision, lease: read.lease }, kv);
   }
 
   #remove(key: string): LeaseChange[] {
@@ -116,7 +123,31 @@ class Table implements LeaseTable {
     const known = this.#entries.get(key);
     if (known === undefined) return [];
     this.#entries.delete(key);
-    return [{ kind: 'removed', lease: known.lease }];
+    return this.#claim(known.lease, (claims) => claims.filter((claim) => claim !== known));
+  }
+
+  /** `known` and `entry` stand for the same key, hence for the same subnet. */
+  #replace(known: Entry | undefined, entry: Entry, kv: KeyValue): LeaseChange[] {
+    this.#entries.set(entry.key, entry);
+    const changes = this.#claim(entry.lease, (claims) =>
+      [...claims.filter((claim) => claim !== known), entry].sort(byCreation),
+    );
+    const [first] = this.#claims.get(formatPrefix(entry.lease.subnet.ipv4)) ?? [];
+    if (first === undefined || first === entry) this.#reported.delete(entry.key);
+    else this.#report(kv, `names the subnet of ${shownKey(first.key)}, which was there first: ignored`);
+    return changes;
+  }
+
+  /** @returns what a change of the claims on a lease's subnet means for the subnet. */
+  #claim({ subnet }: Lease, change: (claims: readonly Entry[]) => readonly Entry[]): LeaseChange[] {
+    const name = formatPrefix(subnet.ipv4);
+    const before = this.#claims.get(name) ?? [];
+    const after = change(before);
+    if (after.length === 0) this.#claims.delete(name);
+    else this.#claims.set(name, after);
+    const [was, is] = [before[0]?.lease, after[0]?.lease];
+    if (is !== undefined) return is === was ? [] : [{ kind: 'set', lease: is }];
+    return was === undefined ? [] : [{ kind: 'removed', lease: was }];
   }
 
   #deliver(changes: readonly LeaseChange[]): void {
@@ -127,7 +158,7 @@ class Table implements LeaseTable {
     if (changes.length > 0) onChanges(changes);
   }
 
-  #report(kv: KeyValue, problem: string, keepsLast: boolean): void {
+  #report(kv: KeyValue, problem: string): void {
     if (this.#reported.get(kv.key) === kv.modRevision) return;
     this.#reported.set(kv.key, kv.modRevision);
     if (this.#said >= MAX_REPORTS_PER_BATCH) {
@@ -135,13 +166,18 @@ class Table implements LeaseTable {
       return;
     }
     this.#said++;
-    const key = JSON.stringify(kv.key.slice(0, MAX_SHOWN_KEY_LENGTH));
-    const effect = keepsLast ? 'the last good value stays in use; mend or delete the key' : 'ignored';
-    this.#options.logger.warn(
-      { revision: Number(kv.modRevision) },
-      `etcd key ${key} is no lease: ${problem}: ${effect}`,
-    );
+    this.#options.logger.warn({ revision: Number(kv.modRevision) }, `etcd key ${shownKey(kv.key)} ${problem}`);
   }
+}
+
+function shownKey(key: string): string {
+  return JSON.stringify(key.slice(0, MAX_SHOWN_KEY_LENGTH));
+}
+
+/** Keys made by one transaction have one revision. */
+function byCreation(a: Entry, b: Entry): number {
+  if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
+  return a.key < b.key ? -1 : 1;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -65,6 +65,28 @@ describe('the lease table', () => {
     expect(batches).toHaveLength(1);
   });
 
+  it('lets no second key for the same IPv4 subnet take it over or take it away', () => {
+    const { table, batches, logger } = setUp();
+    const second = { ...held('10.5.1.0-24&fd00:5:1::-64', '172.31.0.9', 2n), createRevision: 2n };
+    table.onSnapshot([held('10.5.1.0-24', '172.31.0.1')], 1n);
+    table.onChanges([put(second)], 2n);
+    table.onSnapshot([second, held('10.5.1.0-24', '172.31.0.1')], 3n);
+    expect(table.leases()).toHaveLength(1);
+    expect(logger.said.filter((line) => line.includes('was there first'))).toHaveLength(1);
+    table.onChanges([del('10.5.1.0-24&fd00:5:1::-64')], 9n);
+    expect(batches).toEqual([['+10.5.1.0/24 172.31.0.1']]);
+  });
+
+  it('falls back to the second key when the first is gone', () => {
+    const { table, batches } = setUp();
+    const second = { ...held('10.5.1.0-24&fd00:5:1::-64', '172.31.0.9', 2n), createRevision: 2n };
+    table.onSnapshot([second, held('10.5.1.0-24', '172.31.0.1')], 2n);
+    table.onChanges([del('10.5.1.0-24')], 9n);
+    expect(batches.at(-1)).toEqual(['+10.5.1.0/24 172.31.0.9']);
+    table.onChanges([del('10.5.1.0-24&fd00:5:1::-64')], 9n);
+    expect(batches.at(-1)).toEqual(['-10.5.1.0/24 172.31.0.9']);
+  });
+
   it('compares the whole value, not the subnet alone', () => {
     const { table, batches } = setUp();
     const value = (mac: string) =>
