@@ -19,8 +19,8 @@ export interface LeaseRoutesOptions {
   readonly logger: Logger;
 }
 
-/** Above this, a batch is logged as two numbers: the first listing of a large network must not flood the log. */
-const MAX_LOGGED_LEASES = 16;
+/** Lines of a kind in one batch; the rest is a number. The first listing of a large network must not flood the log. */
+const MAX_LINES = 16;
 
 /**
  * The routes that a batch of lease changes means to this host. The own subnet has none: the kernel leads there. A
@@ -28,20 +28,23 @@ const MAX_LOGGED_LEASES = 16;
  */
 export function routesOf(changes: readonly LeaseChange[], options: LeaseRoutesOptions): RouteChange[] {
   const foreign = changes.filter(({ lease }) => !samePrefix(lease.subnet.ipv4, options.ownSubnet));
-  const routes = foreign.map((change) => routeOf(change, options));
-  logChanges(foreign, options.logger);
-  return routes;
-}
-
-function routeOf({ kind, lease }: LeaseChange, options: LeaseRoutesOptions): RouteChange {
-  const destination = lease.subnet.ipv4;
-  if (kind === 'removed') return { kind: 'delete', destination };
-  const problem = problemOf(lease, options);
-  if (problem === undefined) {
+  const judged = foreign.map((change) => ({
+    change,
+    problem: change.kind === 'set' ? problemOf(change.lease, options) : undefined,
+  }));
+  logUnroutable(
+    judged.flatMap(({ change, problem }) => (problem === undefined ? [] : [{ lease: change.lease, problem }])),
+    options.logger,
+  );
+  logPeers(
+    judged.flatMap(({ change, problem }) => (problem === undefined ? [change] : [])),
+    options.logger,
+  );
+  return judged.map(({ change: { kind, lease }, problem }): RouteChange => {
+    const destination = lease.subnet.ipv4;
+    if (kind === 'removed' || problem !== undefined) return { kind: 'delete', destination };
     return { kind: 'set', route: { destination, nextHop: { address: lease.attributes.publicIp, port: options.port } } };
-  }
-  options.logger.warn({ subnet: formatPrefix(destination) }, `no route to ${formatPrefix(destination)}: ${problem}`);
-  return { kind: 'delete', destination };
+  });
 }
 
 function problemOf(lease: Lease, { config, ownPublicIp }: LeaseRoutesOptions): string | undefined {
@@ -56,8 +59,17 @@ function problemOf(lease: Lease, { config, ownPublicIp }: LeaseRoutesOptions): s
   return undefined;
 }
 
-function logChanges(changes: readonly LeaseChange[], logger: Logger): void {
-  if (changes.length > MAX_LOGGED_LEASES) {
+function logUnroutable(leases: readonly { readonly lease: Lease; readonly problem: string }[], logger: Logger): void {
+  for (const { lease, problem } of leases.slice(0, MAX_LINES)) {
+    const subnet = formatPrefix(lease.subnet.ipv4);
+    logger.warn({ subnet }, `no route to ${subnet}: ${problem}`);
+  }
+  const count = leases.length - MAX_LINES;
+  if (count > 0) logger.warn({ count }, `no routes to ${count} more subnets, for such reasons`);
+}
+
+function logPeers(changes: readonly LeaseChange[], logger: Logger): void {
+  if (changes.length > MAX_LINES) {
     const added = changes.filter(({ kind }) => kind === 'set').length;
     logger.info({ set: added, removed: changes.length - added }, 'peers changed');
     return;
