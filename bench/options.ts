@@ -70,7 +70,7 @@ export function parseOptions(argv: readonly string[]): Options {
 function readArguments(argv: readonly string[]) {
   try {
     return parseArgs({
-      args: [...argv],
+      args: joinDaemonFlags(argv),
       options: {
         help: { type: 'boolean', short: 'h' },
         mode: { type: 'string' },
@@ -89,6 +89,14 @@ function readArguments(argv: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** parseArgs takes no value that begins with a dash from the next word, and this one always does. */
+function joinDaemonFlags(argv: readonly string[]): string[] {
+  const at = argv.indexOf('--flannel0-flags');
+  const value = argv[at + 1];
+  if (at < 0 || value === undefined) return [...argv];
+  return [...argv.slice(0, at), `--flannel0-flags=${value}`, ...argv.slice(at + 2)];
 }
 
 function names<T extends string>(option: string, text: string, known: readonly T[]): T[] {

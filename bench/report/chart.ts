@@ -15,7 +15,7 @@ const BAR_HEIGHT = 16;
 const BAR_GAP = 5;
 const PANEL_HEAD = 30;
 const PANEL_GAP = 14;
-const CHART_HEAD = 62;
+const CHART_HEAD = 80;
 
 const STYLE = `
   .back { fill: #ffffff } .text { fill: #1f2328 } .dim { fill: #59636e } .rule { stroke: #d1d9e0 }
@@ -48,13 +48,15 @@ export function chartSvg(results: Results): string {
   }
   const { circumstances: c } = results;
   const title = `flannel0 benchmark, ${c.mode} mode`;
-  const machine = `${c.cpu}, ${c.cores} cores, Linux ${c.kernel}; medians of ${c.rounds} rounds; commit ${c.commit}`;
+  const machine = `${c.cpu}, ${c.cores} cores, Linux ${c.kernel}`;
+  const run = `medians of ${c.rounds} rounds, whiskers from least to most; commit ${c.commit}, ${c.date.slice(0, 10)}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" width="${WIDTH}" height="${top}" role="img">`,
     `<title>${escapeXml(title)}</title><style>${STYLE}</style>`,
     `<rect class="back" width="${WIDTH}" height="${top}" rx="8"/>`,
     `<text class="text title" x="${MARGIN}" y="30">${escapeXml(title)}</text>`,
     `<text class="dim" x="${MARGIN}" y="50">${escapeXml(machine)}</text>`,
+    `<text class="dim" x="${MARGIN}" y="68">${escapeXml(run)}</text>`,
     ...drawn,
     '</svg>\n',
   ].join('\n');

@@ -15,13 +15,13 @@ describe('options', () => {
   test('all of them', () => {
     const text =
       '--mode=offload --rounds 5 --seconds 9 --only tcp1,idle --candidates vxlan,flannel0 --udp-senders 2 --congestion cubic --no-save';
-    expect(
-      parseOptions([...text.split(' '), '--flannel0-flags', ' --a=1  --b ', '--variant', 'x=--c 2']),
-    ).toMatchObject({
-      ...{ mode: 'offload', rounds: 5, seconds: 9, workloads: ['tcp1', 'idle'], candidates: ['vxlan', 'flannel0'] },
-      ...{ flannel0Flags: ['--a=1', '--b'], variants: [{ name: 'x', flags: ['--c', '2'] }], udpSenders: 2 },
-      ...{ congestionControl: 'cubic', save: false, partial: true },
-    });
+    expect(parseOptions([...text.split(' '), '--flannel0-flags', '--a=1  --b ', '--variant', 'x=--c 2'])).toMatchObject(
+      {
+        ...{ mode: 'offload', rounds: 5, seconds: 9, workloads: ['tcp1', 'idle'], candidates: ['vxlan', 'flannel0'] },
+        ...{ flannel0Flags: ['--a=1', '--b'], variants: [{ name: 'x', flags: ['--c', '2'] }], udpSenders: 2 },
+        ...{ congestionControl: 'cubic', save: false, partial: true },
+      },
+    );
   });
 
   test.each([
