@@ -19,7 +19,7 @@ export function lockDevice(native: NativeAddon, device: string): number {
     return native.acquireLock(`flanneld/device/${device}`);
   } catch (error) {
     if (!isNativeError(error) || error.code !== 'EADDRINUSE') throw error;
-    const holder = error.holderPid ? `process ${error.holderPid}` : 'a process of another pid namespace';
+    const holder = error.holderPid ? `process ${error.holderPid}` : 'a process that cannot be seen from here';
     throw new OperatorError(
       'busy',
       `another flanneld runs ${device} in this network namespace: ${holder}; stop it first`,

@@ -101,7 +101,7 @@ function makeForwarder(
   health: { isRunning: boolean },
   onLost: (error: OperatorError) => void,
 ): Forwarder {
-  const { native, rtnetlink, undo } = context;
+  const { native, rtnetlink, logger, undo } = context;
   const forwarder = new Forwarder(native, {
     tunFds: device.fds,
     udpFds: [claim.udpFd],
@@ -116,7 +116,9 @@ function makeForwarder(
     health.isRunning = false;
     forwarder.stop();
   });
-  undo.push('stop following local addresses', followLocalAddresses(native, rtnetlink, forwarder));
+  const clock = systemClock();
+  const stop = followLocalAddresses({ native, rtnetlink, forwarder, clock, logger });
+  undo.push('stop following local addresses', stop);
   return forwarder;
 }
 
