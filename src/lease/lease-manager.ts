@@ -72,7 +72,8 @@ export interface AcquireRequest {
 export interface LeaseManager {
   /**
    * Obtains a subnet; waits for as long as etcd does not answer. @throws OperatorError `subnet` when there is none to
-   * be had, the signal's reason when aborted (an etcd lease granted meanwhile is left to expire).
+   * be had; the signal's reason when aborted, once a write under way is settled and undone (an etcd lease without a key
+   * may be left to expire).
    */
   acquire(request: AcquireRequest, signal: AbortSignal): Promise<HeldLease>;
   /** Gets the same subnet again where it is free or still ours; waits for etcd as above. */
@@ -93,6 +94,7 @@ class Manager implements LeaseManager {
   readonly #options: LeaseManagerOptions;
   readonly #store: LeaseStore;
   readonly #prefix: string;
+  #lastWrite: Promise<HeldLease | undefined> = Promise.resolve(undefined);
 
   constructor(options: LeaseManagerOptions) {
     this.#options = options;
@@ -109,12 +111,21 @@ class Manager implements LeaseManager {
     const persist = this.#patience(signal, `acquire a lease under ${this.#prefix}`);
     const settle = this.#patience(signal, `finish a write under ${this.#prefix}`);
     for (let lost = 0; lost < MAX_LOST_RACES; lost++) {
-      const held = await persist(() => this.#attempt(settle, request));
+      const held = await persist(() => this.#attempt(settle, request)).catch(async (thrown: unknown) => {
+        if (signal.aborted) await this.#releaseLate();
+        throw thrown;
+      });
       if (held !== undefined) return held;
       await this.#pauseAfterRace(lost, signal);
     }
     const problem = `another host was faster ${MAX_LOST_RACES} times in a row under ${this.#prefix}`;
     throw new OperatorError('subnet', `no subnet obtained: ${problem}; start again`);
+  }
+
+  /** The write of an aborted attempt may be on its way: nobody would know of what it makes. */
+  async #releaseLate(): Promise<void> {
+    const held = await this.#lastWrite.catch(() => undefined);
+    if (held !== undefined) await this.release(held);
   }
 
   async reacquire(held: HeldLease, signal: AbortSignal): Promise<Reacquired> {
@@ -174,7 +185,12 @@ class Manager implements LeaseManager {
     return held;
   }
 
-  async #write(
+  #write(settle: Persist, lease: Lease, guard: bigint, origin: HeldLease['origin']): Promise<HeldLease | undefined> {
+    this.#lastWrite = this.#carryOut(settle, lease, guard, origin);
+    return this.#lastWrite;
+  }
+
+  async #carryOut(
     settle: Persist,
     lease: Lease,
     guard: bigint,

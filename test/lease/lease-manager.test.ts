@@ -276,6 +276,26 @@ describe('trouble on the way', () => {
     abort.abort(new Error('told to'));
     await expect(attempt).rejects.toThrow('told to');
   });
+
+  it('leaves no key behind when told to stop while its write is under way', async () => {
+    const { manager, etcdPrefix } = network();
+    const abort = new AbortController();
+    const before = await etcdLeases();
+    let written = false;
+    const late: LeaseStoreClient = {
+      ...bind(client),
+      txn: async (...args) => {
+        abort.abort(new Error('told to'));
+        const result = await client.txn(...args);
+        written = result.succeeded;
+        return result;
+      },
+    };
+    await expect(manager(late).acquire(request('172.31.0.1'), abort.signal)).rejects.toThrow('told to');
+    expect(written).toBe(true);
+    expect((await client.range(etcdPrefix, { linearizable: true })).kvs).toEqual([]);
+    expect(await etcdLeases()).toBe(before);
+  });
 });
 
 describe('release', () => {
