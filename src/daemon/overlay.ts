@@ -44,7 +44,9 @@ export async function runOverlay(
   await Promise.race([followLeases(context, claim, forwarder, renewal), aborted(signal), lost.promise]);
   forwarder.start();
   health.isRunning = true;
-  await Promise.race([installFirewall(context, claim), lost.promise]);
+  // To its end, whatever happens meanwhile: what is still being installed cannot be taken back.
+  await installFirewall(context, claim);
+  await Promise.race([lost.promise, undefined]);
   keepBlackhole(context, claim);
   const { network } = claim.config;
   const subnet = claim.held.lease.subnet.ipv4;
