@@ -28,12 +28,16 @@ export function toEtcdError(endpoint: string, thrown: unknown): EtcdError {
   return new EtcdError(code, endpoint, describe(code, cause), { cause });
 }
 
+/** What grpc-js writes around the cause of a connection that cannot be made. */
+const GRPC_FRAME = /^No connection established\. Last error: (?:Error: )?(?!null)(.+?)\.? Resolution note:.*$/;
+
 /** The text etcd or gRPC gave, without the status number and class names in front; one line. */
 function describe(code: EtcdErrorCode, cause: Error): string {
   if (code === 'deadline') return 'no answer in time';
   const text = cause.message
     .replace(/^(?:\w*Error: )?(?:\d+ [A-Z_]+: )?/, '')
     .replace(/\s+/g, ' ')
+    .replace(GRPC_FRAME, '$1')
     .trim();
   return text === '' ? cause.name : text;
 }

@@ -113,7 +113,10 @@ describe('the client', () => {
       failureOf(dead.get('x')),
     );
     expect(error.code).toBe('unavailable');
-    for (const port of [one, two]) expect(error.message).toContain(`ECONNREFUSED 127.0.0.1:${port}`);
+    for (const port of [one, two]) {
+      expect(error.message).toContain(`http://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`);
+    }
+    expect(error.message).not.toMatch(/Resolution note|Last error/);
     expect(health.map(({ notice }) => notice.kind)).toEqual(['down']);
   });
 
