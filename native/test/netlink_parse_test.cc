@@ -1,6 +1,7 @@
 // Netlink datagrams with lengths that lie. Each input is a heap block of its exact size, so that AddressSanitizer sees
 // the first byte read beyond it.
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
@@ -14,9 +15,10 @@ namespace {
 using Bytes = std::vector<uint8_t>;
 
 template <class T>
-void append(Bytes& bytes, const T& value) {
-  const auto* raw = reinterpret_cast<const uint8_t*>(&value);
-  bytes.insert(bytes.end(), raw, raw + sizeof value);
+void append(Bytes& to, const T& what) {
+  const size_t before = to.size();
+  to.resize(before + sizeof what);
+  std::memcpy(&to[before], &what, sizeof what);
 }
 
 // An NLMSG_ERROR with a text of `text` bytes (NUL included) behind a copy of a request of `request` bytes.
