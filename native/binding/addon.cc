@@ -31,11 +31,23 @@ napi_value openTunQueueBinding(napi_env env, napi_callback_info info) {
   napi_value value;
   TunQueueOptions options{};
   if (!readProperty(env, object, "name", value) || !readString(env, value, options.name)) return nullptr;
-  if (!readProperty(env, object, "exclusive", value) || !readBool(env, value, options.exclusive)) return nullptr;
-  if (!readProperty(env, object, "multiQueue", value) || !readBool(env, value, options.multiQueue)) return nullptr;
+  if (!readBoolProperty(env, object, "exclusive", options.exclusive)) return nullptr;
+  if (!readBoolProperty(env, object, "multiQueue", options.multiQueue)) return nullptr;
+  if (!readProperty(env, object, "offloads", value) || !readTunOffloads(env, value, options.offloads)) return nullptr;
   const char* failed = "";
   const int fd = openTunQueue(options, failed);
-  return fd < 0 ? throwErrno(env, fd, failed) : makeNumber(env, fd);
+  if (fd < 0) return throwErrno(env, fd, failed);
+  napi_value offloads = nullptr;
+  napi_create_object(env, &offloads);
+  setProperty(env, offloads, "vnetHeader", makeBool(env, options.offloads.vnetHeader));
+  setProperty(env, offloads, "checksum", makeBool(env, options.offloads.checksum));
+  setProperty(env, offloads, "tcp", makeBool(env, options.offloads.tcp));
+  setProperty(env, offloads, "udp", makeBool(env, options.offloads.udp));
+  napi_value queue = nullptr;
+  napi_create_object(env, &queue);
+  setProperty(env, queue, "fd", makeNumber(env, fd));
+  setProperty(env, queue, "offloads", offloads);
+  return queue;
 }
 
 napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
@@ -45,8 +57,14 @@ napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
   uint8_t* address = nullptr;
   int32_t port = 0;
   if (!readProperty(env, object, "port", value) || !readInt32(env, value, port)) return nullptr;
-  if (!readProperty(env, object, "reusePort", value) || !readBool(env, value, options.reusePort)) return nullptr;
-  if (!readProperty(env, object, "bufferBytes", value) || !readInt32(env, value, options.bufferBytes)) return nullptr;
+  if (!readBoolProperty(env, object, "reusePort", options.reusePort)) return nullptr;
+  if (!readBoolProperty(env, object, "segmentation", options.segmentation)) return nullptr;
+  if (!readBoolProperty(env, object, "coalescing", options.coalescing)) return nullptr;
+  if (!readProperty(env, object, "receiveBufferBytes", value) ||
+      !readInt32(env, value, options.receiveBufferBytes) || !readProperty(env, object, "sendBufferBytes", value) ||
+      !readInt32(env, value, options.sendBufferBytes)) {
+    return nullptr;
+  }
   // Last, so that no getter can take the bytes away before they are used.
   if (!readProperty(env, object, "address", value) || !readBytes(env, value, address, options.addressBytes)) {
     return nullptr;
@@ -57,7 +75,13 @@ napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
   options.port = static_cast<uint16_t>(port);
   const char* failed = "";
   const int fd = openUdpSocket(options, failed);
-  return fd < 0 ? throwErrno(env, fd, failed) : makeNumber(env, fd);
+  if (fd < 0) return throwErrno(env, fd, failed);
+  napi_value opened = nullptr;
+  napi_create_object(env, &opened);
+  setProperty(env, opened, "fd", makeNumber(env, fd));
+  setProperty(env, opened, "segmentation", makeBool(env, options.segmentation));
+  setProperty(env, opened, "coalescing", makeBool(env, options.coalescing));
+  return opened;
 }
 
 napi_value closeFdBinding(napi_env env, napi_callback_info info) {
@@ -129,6 +153,7 @@ constexpr Entry kTable[] = {
     {"applyRoutes", applyRoutes},
     {"setLocalAddresses", setLocalAddresses},
     {"forwarderCounters", forwarderCounters},
+    {"forwarderUsesSegmentation", forwarderUsesSegmentation},
     {"evaluate", evaluate},
     {"verdictNames", verdictNames},
     {"dropReasonNames", dropReasonNames},

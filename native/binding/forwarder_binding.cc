@@ -13,6 +13,8 @@ namespace {
 
 // Queues that the kernel's TUN driver gives one device (MAX_TAP_QUEUES), so more workers cannot be of use.
 constexpr uint32_t kMaxWorkers = 256;
+// Sockets of one worker: flows spread over more source ports gain nothing.
+constexpr uint32_t kMaxSockets = 256;
 
 // What a ForwarderHandle stands for. It is shut down with the handle (or the environment, whichever ends first); its
 // memory stays as long as a counters view shows it.
@@ -42,16 +44,17 @@ void endHandle(napi_env env, void* shared, void*) {
   delete static_cast<Shared*>(shared);
 }
 
-// JavaScript thread: hands one failure to the callback.
-void deliverFailure(napi_env env, napi_value callback, void*, void* data) {
-  const std::unique_ptr<WorkerFailure> failure(static_cast<WorkerFailure*>(data));
+// JavaScript thread: hands one event to the callback.
+void deliverEvent(napi_env env, napi_value callback, void*, void* data) {
+  const std::unique_ptr<WorkerEvent> told(static_cast<WorkerEvent*>(data));
   if (env == nullptr || callback == nullptr) return;
   napi_value event = nullptr;
   napi_create_object(env, &event);
-  setProperty(env, event, "kind", makeString(env, "worker-stopped"));
-  setProperty(env, event, "worker", makeNumber(env, static_cast<double>(failure->worker)));
-  setProperty(env, event, "operation", makeString(env, failure->operation));
-  setProperty(env, event, "code", makeString(env, errnoName(failure->error)));
+  const bool stopped = told->kind == WorkerEvent::Kind::stopped;
+  setProperty(env, event, "kind", makeString(env, stopped ? "worker-stopped" : "segmentation-off"));
+  setProperty(env, event, "worker", makeNumber(env, static_cast<double>(told->worker)));
+  setProperty(env, event, "operation", makeString(env, told->operation));
+  setProperty(env, event, "code", makeString(env, errnoName(told->error)));
   callListener(env, callback, event);
 }
 
@@ -77,20 +80,48 @@ bool readIpv4(napi_env env, napi_value value, uint8_t* out) {
   return true;
 }
 
+// Calls `read(element)` for each element of an array; false where one fails or `value` is no array.
+template <class Read>
+bool readEach(napi_env env, napi_value value, Read read) {
+  uint32_t length = 0;
+  if (napi_get_array_length(env, value, &length) != napi_ok) return failType(env, "expected an array");
+  for (uint32_t i = 0; i < length; i++) {
+    // Thousands of elements: without a scope of its own each one's handles would live until the call returns.
+    napi_handle_scope scope;
+    napi_open_handle_scope(env, &scope);
+    napi_value element;
+    const bool ok = napi_get_element(env, value, i, &element) == napi_ok && read(element);
+    napi_close_handle_scope(env, scope);
+    if (!ok) return false;
+  }
+  return true;
+}
+
 bool readOptions(napi_env env, napi_value object, ForwarderOptions& options, napi_value& onEvent) {
   napi_value value;
   std::vector<int32_t> tunFds;
-  std::vector<int32_t> udpFds;
   if (!readProperty(env, object, "tunFds", value) || !readInt32Array(env, value, kMaxWorkers, tunFds)) return false;
-  if (!readProperty(env, object, "udpFds", value) || !readInt32Array(env, value, kMaxWorkers, udpFds)) return false;
-  if (tunFds.size() != udpFds.size()) {
-    return failType(env, "expected as many TUN queues as UDP sockets");
+  if (!readProperty(env, object, "udpFds", value) || !readEach(env, value, [&](napi_value set) {
+        std::vector<int32_t> fds;
+        if (!readInt32Array(env, set, kMaxSockets, fds)) return false;
+        if (fds.empty()) return failType(env, "expected at least one UDP socket for each worker");
+        options.udpFds.emplace_back(fds.begin(), fds.end());
+        return true;
+      })) {
+    return false;
   }
+  if (tunFds.size() != options.udpFds.size()) return failType(env, "expected a set of UDP sockets for each TUN queue");
   options.tunFds.assign(tunFds.begin(), tunFds.end());
-  options.udpFds.assign(udpFds.begin(), udpFds.end());
   if (!readProperty(env, object, "deviceAddress", value) || !readIpv4(env, value, options.deviceAddress.data())) {
     return false;
   }
+  int32_t pollMicroseconds = 0;
+  if (!readProperty(env, object, "tunOffloads", value) || !readTunOffloads(env, value, options.tun)) return false;
+  if (!readBoolProperty(env, object, "udpSegmentation", options.udpSegmentation)) return false;
+  if (!readBoolProperty(env, object, "udpCoalescing", options.udpCoalescing)) return false;
+  if (!readProperty(env, object, "pollMicroseconds", value) || !readInt32(env, value, pollMicroseconds)) return false;
+  if (pollMicroseconds < 0) return failType(env, "expected pollMicroseconds not to be negative");
+  options.pollMicroseconds = static_cast<uint32_t>(pollMicroseconds);
   return readProperty(env, object, "onEvent", onEvent);
 }
 
@@ -121,24 +152,13 @@ bool readRouteChange(napi_env env, napi_value object, RouteChange& change) {
   return true;
 }
 
-// Calls `read(element)` for each element of an array; false where one fails or `value` is no array.
-template <class Read>
-bool readEach(napi_env env, napi_value value, Read read) {
-  uint32_t length = 0;
-  if (napi_get_array_length(env, value, &length) != napi_ok) return failType(env, "expected an array");
-  for (uint32_t i = 0; i < length; i++) {
-    // Thousands of elements: without a scope of its own each one's handles would live until the call returns.
-    napi_handle_scope scope;
-    napi_open_handle_scope(env, &scope);
-    napi_value element;
-    const bool ok = napi_get_element(env, value, i, &element) == napi_ok && read(element);
-    napi_close_handle_scope(env, scope);
-    if (!ok) return false;
-  }
-  return true;
-}
-
 }  // namespace
+
+bool readTunOffloads(napi_env env, napi_value object, TunOffloads& out) {
+  return readBoolProperty(env, object, "vnetHeader", out.vnetHeader) &&
+         readBoolProperty(env, object, "checksum", out.checksum) && readBoolProperty(env, object, "tcp", out.tcp) &&
+         readBoolProperty(env, object, "udp", out.udp);
+}
 
 napi_value createForwarder(napi_env env, napi_callback_info info) {
   napi_value argument;
@@ -149,14 +169,14 @@ napi_value createForwarder(napi_env env, napi_callback_info info) {
   if (!readOptions(env, argument, options, onEvent)) return nullptr;
   auto bound = std::make_shared<Bound>();
   if (napi_create_threadsafe_function(env, onEvent, nullptr, makeString(env, "flannel0 forwarder events"), 0, 1, nullptr,
-                                      nullptr, nullptr, deliverFailure, &bound->events) != napi_ok) {
+                                      nullptr, nullptr, deliverEvent, &bound->events) != napi_ok) {
     return throwType(env, "expected onEvent to be a function");
   }
   // Waiting for a failure keeps no process alive.
   napi_unref_threadsafe_function(env, bound->events);
   napi_threadsafe_function events = bound->events;
-  options.onFailure = [events](WorkerFailure failure) {
-    auto* copy = new WorkerFailure(failure);
+  options.onEvent = [events](WorkerEvent told) {
+    auto* copy = new WorkerEvent(told);
     if (napi_call_threadsafe_function(events, copy, napi_tsfn_nonblocking) != napi_ok) delete copy;
   };
   bound->forwarder = std::make_unique<Forwarder>(std::move(options));
@@ -240,6 +260,15 @@ napi_value forwarderCounters(napi_env env, napi_callback_info info) {
   }
   napi_create_typedarray(env, napi_biguint64_array, blocks * kCountersPerDirection, buffer, 0, &array);
   return array;
+}
+
+napi_value forwarderUsesSegmentation(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  Shared bound;
+  if (!readForwarder(env, argument, bound)) return nullptr;
+  return makeBool(env, bound->forwarder->usesUdpSegmentation());
 }
 
 napi_value evaluate(napi_env env, napi_callback_info info) {

@@ -75,6 +75,11 @@ bool readProperty(napi_env env, napi_value object, const char* name, napi_value&
   return failType(env, "expected an object");
 }
 
+bool readBoolProperty(napi_env env, napi_value object, const char* name, bool& out) {
+  napi_value value;
+  return readProperty(env, object, name, value) && readBool(env, value, out);
+}
+
 bool readInt32Array(napi_env env, napi_value value, uint32_t limit, std::vector<int32_t>& out) {
   uint32_t length = 0;
   if (napi_get_array_length(env, value, &length) != napi_ok) {
@@ -104,6 +109,12 @@ napi_value makeNumber(napi_env env, double number) {
   napi_value value = nullptr;
   napi_create_double(env, number, &value);
   return value;
+}
+
+napi_value makeBool(napi_env env, bool value) {
+  napi_value result = nullptr;
+  napi_get_boolean(env, value, &result);
+  return result;
 }
 
 napi_value makeBytes(napi_env env, const uint8_t* data, size_t length) {

@@ -27,12 +27,14 @@ bool readString(napi_env env, napi_value value, std::string& out);
 // them.
 bool readBytes(napi_env env, napi_value value, uint8_t*& data, size_t& length);
 bool readProperty(napi_env env, napi_value object, const char* name, napi_value& out);
+bool readBoolProperty(napi_env env, napi_value object, const char* name, bool& out);
 // Refuses more than `limit` elements: a length is one word in JavaScript, but memory here.
 bool readInt32Array(napi_env env, napi_value value, uint32_t limit, std::vector<int32_t>& out);
 bool isUndefined(napi_env env, napi_value value);
 
 napi_value makeString(napi_env env, const std::string& text);
 napi_value makeNumber(napi_env env, double number);
+napi_value makeBool(napi_env env, bool value);
 napi_value makeBytes(napi_env env, const uint8_t* data, size_t length);
 napi_value makeUndefined(napi_env env);
 napi_value makeStringArray(napi_env env, const std::vector<std::string>& strings);

@@ -9,7 +9,26 @@ namespace flannel0 {
 
 // One's complement sum of `length` bytes, folded to 16 bits, in the byte order of the data itself: the result can be
 // stored or compared without swapping. An odd last byte counts as followed by zero.
+//
+// 32-bit lanes in 64-bit accumulators need no carries; four of them keep the additions independent, so that the
+// compiler and the core can do several at once.
 inline uint16_t onesComplementSum(const uint8_t* data, size_t length, uint64_t sum = 0) {
+  uint64_t lanes[4] = {0, 0, 0, 0};
+  while (length >= 32) {
+    uint64_t words[4];
+    std::memcpy(words, data, 32);
+    lanes[0] += words[0] & 0xffffffff;
+    lanes[1] += words[0] >> 32;
+    lanes[2] += words[1] & 0xffffffff;
+    lanes[3] += words[1] >> 32;
+    lanes[0] += words[2] & 0xffffffff;
+    lanes[1] += words[2] >> 32;
+    lanes[2] += words[3] & 0xffffffff;
+    lanes[3] += words[3] >> 32;
+    data += 32;
+    length -= 32;
+  }
+  sum += lanes[0] + lanes[1] + lanes[2] + lanes[3];
   while (length >= 4) {
     uint32_t word;
     std::memcpy(&word, data, 4);

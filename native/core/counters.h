@@ -16,15 +16,23 @@ namespace flannel0 {
 enum class Direction : size_t { tunToUdp = 0, udpToTun = 1 };
 inline constexpr size_t kDirections = 2;
 
-enum class Counter : size_t { received, receivedBytes, forwarded, forwardedBytes, answered, answeredBytes };
-inline constexpr size_t kPlainCounters = 6;
+enum class Counter : size_t {
+  received,
+  receivedBytes,
+  forwarded,
+  forwardedBytes,
+  answered,
+  answeredBytes,
+  peerErrors,  // ICMP errors that the network sent about our datagrams; no packets of this direction
+};
+inline constexpr size_t kPlainCounters = 7;
 // `none` is no drop and has no counter.
 inline constexpr size_t kCountersPerDirection = kPlainCounters + kDropReasonCount - 1;
 
 // Names in the order of the block: the plain counters, then `drop.REASON`.
 inline std::vector<std::string> counterNames() {
-  std::vector<std::string> names = {"received",  "receivedBytes", "forwarded",
-                                    "forwardedBytes", "answered", "answeredBytes"};
+  std::vector<std::string> names = {"received", "receivedBytes", "forwarded", "forwardedBytes",
+                                    "answered", "answeredBytes", "peerErrors"};
   for (size_t reason = 1; reason < kDropReasonCount; reason++) {
     names.push_back(std::string("drop.") + kDropReasonNames[reason]);
   }
@@ -34,7 +42,9 @@ inline std::vector<std::string> counterNames() {
 class DirectionCounters {
  public:
   void add(Counter counter, uint64_t amount) { bump(static_cast<size_t>(counter), amount); }
-  void drop(DropReason reason) { bump(kPlainCounters + static_cast<size_t>(reason) - 1, 1); }
+  void drop(DropReason reason, uint64_t packets = 1) {
+    bump(kPlainCounters + static_cast<size_t>(reason) - 1, packets);
+  }
 
  private:
   // A plain read-modify-write: there is one writer, and a reader sees either value.

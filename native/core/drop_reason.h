@@ -25,7 +25,8 @@ namespace flannel0 {
   X(sendFailed)                  \
   X(tunWriteFailed)              \
   X(tunQueueFull)                \
-  X(oversize)
+  X(oversize)                    \
+  X(badOffload)
 
 enum class DropReason : uint8_t {
 #define X(name) name,

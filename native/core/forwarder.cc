@@ -1,5 +1,7 @@
 #include "forwarder.h"
 
+#include <algorithm>
+
 #include "tun_to_udp.h"
 #include "udp_to_tun.h"
 
@@ -13,15 +15,10 @@ Forwarder::Forwarder(ForwarderOptions options)
 int Forwarder::start() {
   if (!workers_.empty()) return -EALREADY;
   for (size_t i = 0; i < workerCount(); i++) {
-    WorkerOptions worker{};
-    worker.index = i;
-    worker.tunFd = options_.tunFds[i];
-    worker.udpFd = options_.udpFds[i];
-    std::copy(options_.deviceAddress.begin(), options_.deviceAddress.end(), worker.deviceAddress);
-    worker.tables = &tables_;
-    worker.domain = &tables_.domain();
-    worker.counters = &counters_[i * kDirections];
-    worker.onFailure = options_.onFailure;
+    const PathIo io{i, options_.tunFds[i], options_.udpFds[i], options_.deviceAddress, &tables_, &tables_.domain(),
+                    options_.tun, nullptr, options_.udpCoalescing};
+    WorkerOptions worker{io, options_.udpSegmentation, &counters_[i * kDirections], options_.pollMicroseconds,
+                         options_.onEvent};
     workers_.push_back(std::make_unique<Worker>(std::move(worker)));
     if (const int error = workers_.back()->start(); error < 0) {
       stop();
@@ -32,6 +29,11 @@ int Forwarder::start() {
 }
 
 void Forwarder::stop() { workers_.clear(); }
+
+bool Forwarder::usesUdpSegmentation() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const std::unique_ptr<Worker>& worker) { return worker->usesUdpSegmentation(); });
+}
 
 Evaluated Forwarder::evaluate(Direction direction, uint8_t* data, uint32_t length, AnswerBuffer& answer) {
   return direction == Direction::tunToUdp ? tunToUdp(data, length, tables_, options_.deviceAddress.data(), answer)

@@ -8,16 +8,23 @@
 #include <vector>
 
 #include "counters.h"
+#include "icmp.h"
 #include "tables.h"
+#include "verdict.h"
 #include "worker.h"
 
 namespace flannel0 {
 
 struct ForwarderOptions {
   std::vector<int> tunFds;  // one per worker; used, never closed
-  std::vector<int> udpFds;  // as many
+  std::vector<std::vector<int>> udpFds;  // as many sets; the first of each receives as well
+  // What the descriptors were opened with.
+  TunOffloads tun;
+  bool udpSegmentation;
+  bool udpCoalescing;
+  uint32_t pollMicroseconds;
   std::array<uint8_t, 4> deviceAddress;
-  std::function<void(WorkerFailure)> onFailure;  // called on the worker's thread
+  std::function<void(WorkerEvent)> onEvent;  // called on the worker's thread
 };
 
 class Forwarder {
@@ -36,6 +43,8 @@ class Forwarder {
 
   // `workers x kDirections` blocks; they live as long as the forwarder.
   DirectionCounters* counters() { return counters_.get(); }
+  // Whether every worker uses UDP_SEGMENT now.
+  bool usesUdpSegmentation() const;
   size_t workerCount() const { return options_.tunFds.size(); }
 
  private:

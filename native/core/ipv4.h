@@ -18,6 +18,9 @@ struct Ipv4 {
   uint32_t headerLength() const { return (bytes[0] & 0x0fu) * 4u; }
   uint32_t totalLength() const { return load16(2); }
   uint32_t fragmentOffset() const { return (load16(6) & 0x1fffu) * 8u; }
+  // Any fragment: the first one, a later one, the last one.
+  bool isFragment() const { return (load16(6) & 0x3fffu) != 0; }
+  bool dontFragment() const { return (load16(6) & 0x4000u) != 0; }
   uint8_t ttl() const { return bytes[8]; }
   uint8_t protocol() const { return bytes[9]; }
   const uint8_t* source() const { return bytes + 12; }

@@ -1,14 +1,18 @@
 // Longest prefix match for the packet path: an immutable, compressed multibit trie (stride 8) that readers walk without
 // a lock, built by one writer.
 //
-// A node serves one byte of the address and knows two things about each of its 256 slots, both as a bit map with the
-// entries packed behind it: the child below the slot, and the value of the longest prefix *ending in this node* that
-// covers the slot (stored as runs of equal values). A lookup remembers the last value it met on the way down, so nodes
-// do not depend on each other and a change of one prefix rebuilds only the nodes on its path (4 at most for IPv4,
-// 16 for IPv6), however many prefixes there are. Prefix length 0 ends in the root.
+// A node serves one byte of the address. Its 256 slots are four blocks of 64, each of 32 bytes, so that a lookup touches
+// one cache line of a node: two bit maps and where the entries of the block begin. An entry is the child below a slot,
+// or the value of the longest prefix *ending in this node* that covers it, stored as runs of equal values. A lookup
+// remembers the last value it met on the way down, so nodes do not depend on each other and a change of one prefix
+// rebuilds only the nodes on its path (4 at most for IPv4, 16 for IPv6), however many prefixes there are. Prefix length
+// 0 ends in the root.
 //
-//   slot bit map   0 1 0 0 1 ...          children   [ * * ]
-//   run starts     1 0 1 1 0 ...          values     [ - a - b ]
+//   block:  children's bit map   0 1 0 0 1 ...     children   [ node node ]   side by side, not pointers
+//           starts of runs       1 0 1 1 0 ...     values     [ - a - b ]
+//
+// The nodes below one node lie in one array: descending costs no pointer to be fetched first, and a change copies the
+// array (128 bytes a node, 32 KiB at most).
 #pragma once
 
 #include <algorithm>
@@ -16,7 +20,6 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <utility>
@@ -32,7 +35,10 @@ class PrefixTrie {
   // `domain` must outlive the trie.
   explicit PrefixTrie(EpochDomain& domain) : domain_(domain) { publish(); }
   // No reader may be left.
-  ~PrefixTrie() { destroy(rootBuild_); }
+  ~PrefixTrie() {
+    destroy(rootBuild_);
+    freeAligned(const_cast<Node*>(root_.load()));
+  }
   PrefixTrie(const PrefixTrie&) = delete;
   PrefixTrie& operator=(const PrefixTrie&) = delete;
 
@@ -40,11 +46,13 @@ class PrefixTrie {
   const T* lookup(const uint8_t* address) const {
     const Node* node = root_.load();
     const T* best = nullptr;
-    for (size_t depth = 0;; depth++) {
-      const uint32_t slot = address[depth];
-      if (const T* value = node->valueAt(slot)) best = value;
-      if (!node->hasChild(slot)) return best;
-      node = node->childAt(slot);
+    for (;; address++) {
+      const Block& block = node->blocks[*address >> 6];
+      const uint32_t bit = *address & 63;
+      const uint64_t upTo = ~uint64_t{0} >> (63 - bit);
+      if (const T* value = block.values[std::popcount(block.runBits & upTo) - 1]) best = value;
+      if ((block.childBits >> bit & 1) == 0) return best;
+      node = block.children + std::popcount(block.childBits & upTo) - 1;
     }
   }
 
@@ -55,43 +63,35 @@ class PrefixTrie {
     return setBelow(rootBuild_, prefix, length, 0, value);
   }
 
-  // Writer. Compiles the changed nodes and swaps the root; retires the nodes that are no longer reachable into the
-  // domain. The caller calls `domain.collect()` once all tries are published.
+  // Writer. Compiles the changed nodes and swaps the root; retires what is no longer reachable into the domain. The
+  // caller calls `domain.collect()` once all tries are published.
   void publish() {
-    if (rootBuild_.compiled != nullptr && !rootBuild_.dirty) return;
+    const Node* before = root_.load();
+    if (before != nullptr && !rootBuild_.dirty) return;
     compile(rootBuild_);
-    root_.store(rootBuild_.compiled);
+    root_.store(new (allocateAligned(sizeof(Node))) Node(rootBuild_.compiled));
+    retire(const_cast<Node*>(before));
   }
 
  private:
-  static constexpr size_t kWords = 4;
+  static constexpr size_t kBlocks = 4;
   static constexpr uint32_t kSlots = 256;
+  static constexpr size_t kCacheLine = 64;
 
-  struct Node {
-    std::array<uint64_t, kWords> childBits{};
-    std::array<uint64_t, kWords> runBits{};
-    // Entries that the words before word i account for; at most 192, so a byte holds it.
-    std::array<uint8_t, kWords> childrenBefore{};
-    std::array<uint8_t, kWords> runsBefore{};
-    uint16_t childCount = 0;
-    uint16_t runCount = 0;
-
-    bool hasChild(uint32_t slot) const { return (childBits[slot >> 6] >> (slot & 63) & 1) != 0; }
-    const Node* childAt(uint32_t slot) const {
-      const uint64_t below = childBits[slot >> 6] & ((uint64_t{1} << (slot & 63)) - 1);
-      return children()[childrenBefore[slot >> 6] + static_cast<uint32_t>(std::popcount(below))];
-    }
-    const T* valueAt(uint32_t slot) const {
-      const uint64_t upTo = runBits[slot >> 6] & (~uint64_t{0} >> (63 - (slot & 63)));
-      return values()[runsBefore[slot >> 6] + static_cast<uint32_t>(std::popcount(upTo)) - 1];
-    }
-
-    const Node* const* children() const { return reinterpret_cast<const Node* const*>(this + 1); }
-    const Node** children() { return reinterpret_cast<const Node**>(this + 1); }
-    const T* const* values() const { return reinterpret_cast<const T* const*>(children() + childCount); }
-    const T** values() { return reinterpret_cast<const T**>(children() + childCount); }
+  struct Node;
+  struct Block {
+    uint64_t childBits = 0;
+    uint64_t runBits = 1;  // the first slot always starts a run
+    const Node* children = nullptr;
+    const T* const* values = &kNoValue;
   };
-  static_assert(sizeof(Node) % alignof(void*) == 0, "the entries follow the node directly");
+  struct Node {
+    std::array<Block, kBlocks> blocks;
+  };
+  static_assert(sizeof(Block) == 32 && sizeof(Node) == 128);
+
+  // What a block without values points to; being shared, it stays in the cache.
+  static constexpr const T* kNoValue = nullptr;
 
   // A prefix that ends in the node: its bits there, left-aligned in the byte, and how many (0..8; 0 only in the root).
   struct Local {
@@ -104,7 +104,10 @@ class PrefixTrie {
   struct BuildNode {
     std::vector<Local> locals;  // sorted by length, then bits: painting in this order lets the longest win
     std::vector<std::pair<uint8_t, std::unique_ptr<BuildNode>>> children;  // sorted by slot
-    Node* compiled = nullptr;
+    Node compiled;
+    // What `compiled` points to, owned here.
+    Node* childArray = nullptr;
+    const T** valueArray = nullptr;
     bool dirty = true;
   };
 
@@ -130,7 +133,8 @@ class PrefixTrie {
     const T* before = setBelow(below, prefix, length, depth + 1, value);
     node.dirty = node.dirty || below.dirty;
     if (below.locals.empty() && below.children.empty()) {
-      retireNode(below.compiled);
+      retire(below.childArray);
+      retire(below.valueArray);
       node.children.erase(child);
     }
     return before;
@@ -155,56 +159,64 @@ class PrefixTrie {
     for (auto& [slot, child] : node.children) {
       if (child->dirty) compile(*child);
     }
+    node.compiled = Node{};
+    compileChildren(node);
+    compileValues(node);
+    node.dirty = false;
+  }
+
+  void compileChildren(BuildNode& node) {
+    retire(node.childArray);
+    node.childArray = nullptr;
+    if (node.children.empty()) return;
+    node.childArray = static_cast<Node*>(allocateAligned(node.children.size() * sizeof(Node)));
+    Node* next = node.childArray;
+    for (const auto& [slot, child] : node.children) {
+      Block& block = node.compiled.blocks[slot >> 6];
+      if (block.childBits == 0) block.children = next;
+      block.childBits |= uint64_t{1} << (slot & 63);
+      new (next++) Node(child->compiled);
+    }
+  }
+
+  void compileValues(BuildNode& node) {
+    retire(node.valueArray);
+    node.valueArray = nullptr;
+    if (node.locals.empty()) return;
     std::array<const T*, kSlots> painted{};
     for (const Local& local : node.locals) {
       std::fill_n(painted.begin() + local.bits, size_t{1} << (8 - local.length), local.value);
     }
-    uint16_t runs = 0;
+    std::array<const T*, kSlots> runs;
+    size_t count = 0;
+    std::array<size_t, kBlocks> firstRun{};
     for (uint32_t slot = 0; slot < kSlots; slot++) {
-      if (slot == 0 || painted[slot] != painted[slot - 1]) runs++;
+      const bool startsBlock = slot % 64 == 0;
+      if (!startsBlock && painted[slot] == painted[slot - 1]) continue;
+      if (startsBlock) firstRun[slot >> 6] = count;
+      node.compiled.blocks[slot >> 6].runBits |= uint64_t{1} << (slot & 63);
+      runs[count++] = painted[slot];
     }
-    Node* fresh = allocate(static_cast<uint16_t>(node.children.size()), runs);
-    fill(*fresh, node, painted);
-    retireNode(node.compiled);
-    node.compiled = fresh;
-    node.dirty = false;
-  }
-
-  static void fill(Node& fresh, const BuildNode& node, const std::array<const T*, kSlots>& painted) {
-    size_t childIndex = 0;
-    for (const auto& [slot, child] : node.children) {
-      fresh.childBits[slot >> 6] |= uint64_t{1} << (slot & 63);
-      fresh.children()[childIndex++] = child->compiled;
-    }
-    size_t runIndex = 0;
-    for (uint32_t slot = 0; slot < kSlots; slot++) {
-      if (slot != 0 && painted[slot] == painted[slot - 1]) continue;
-      fresh.runBits[slot >> 6] |= uint64_t{1} << (slot & 63);
-      fresh.values()[runIndex++] = painted[slot];
-    }
-    for (size_t word = 1; word < kWords; word++) {
-      fresh.childrenBefore[word] =
-          static_cast<uint8_t>(fresh.childrenBefore[word - 1] + std::popcount(fresh.childBits[word - 1]));
-      fresh.runsBefore[word] = static_cast<uint8_t>(fresh.runsBefore[word - 1] + std::popcount(fresh.runBits[word - 1]));
+    node.valueArray = static_cast<const T**>(allocateAligned(count * sizeof(const T*)));
+    std::copy_n(runs.begin(), count, node.valueArray);
+    for (size_t block = 0; block < kBlocks; block++) {
+      node.compiled.blocks[block].values = node.valueArray + firstRun[block];
     }
   }
 
-  static Node* allocate(uint16_t children, uint16_t runs) {
-    const size_t bytes = sizeof(Node) + sizeof(void*) * (size_t{children} + runs);
-    Node* node = new (::operator new(bytes)) Node;
-    node->childCount = children;
-    node->runCount = runs;
-    return node;
-  }
-  static void freeNode(void* node) { ::operator delete(node); }
+  // Aligned, so that no block lies across two cache lines.
+  static void* allocateAligned(size_t bytes) { return ::operator new(bytes, std::align_val_t{kCacheLine}); }
+  static void freeAligned(void* memory) { ::operator delete(memory, std::align_val_t{kCacheLine}); }
 
-  void retireNode(Node* node) {
-    if (node != nullptr) domain_.retire(node, freeNode);
+  void retire(void* memory) {
+    if (memory != nullptr) domain_.retire(memory, freeAligned);
   }
+  void retire(const T** values) { retire(static_cast<void*>(values)); }
 
   void destroy(BuildNode& node) {
     for (auto& [slot, child] : node.children) destroy(*child);
-    if (node.compiled != nullptr) freeNode(node.compiled);
+    freeAligned(node.childArray);
+    freeAligned(node.valueArray);
   }
 
   EpochDomain& domain_;

@@ -11,11 +11,14 @@ struct UdpSocketOptions {
   size_t addressBytes;
   uint16_t port;     // host order; 0 lets the kernel choose
   bool reusePort;    // SO_REUSEPORT, for the workers of one daemon
-  int bufferBytes;   // wanted SO_RCVBUF and SO_SNDBUF
+  int receiveBufferBytes;  // wanted SO_RCVBUF; the kernel raises it to its least
+  int sendBufferBytes;     // wanted SO_SNDBUF
+  bool segmentation;  // wanted: UDP_SEGMENT on send (Linux 4.18); becomes what the kernel has
+  bool coalescing;    // wanted: UDP_GRO on receive (Linux 5.0); becomes what the kernel has
 };
 
-// Returns a bound, non-blocking socket or -errno. `failed` names the call. Path MTU discovery stays at the kernel's
+// Returns a bound, non-blocking socket with error reporting (socket_errors.h), or -errno. `failed` names the call. Path MTU discovery stays at the kernel's
 // default ("want": DF set, socket(7) ip(7)), as with flannel's own proxy.
-int openUdpSocket(const UdpSocketOptions& options, const char*& failed);
+int openUdpSocket(UdpSocketOptions& options, const char*& failed);
 
 }  // namespace flannel0

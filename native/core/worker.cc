@@ -2,49 +2,33 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
-#include <csignal>
+#include <chrono>
 #include <cstdio>
 
-#include "tun_to_udp.h"
-#include "udp_to_tun.h"
+#include "thread.h"
 
 namespace flannel0 {
 
-// Datagrams of one tunToUdp batch that wait for sendmmsg(2).
-struct Worker::SendBatch {
-  std::array<mmsghdr, kBatchPackets> messages{};
-  std::array<iovec, kBatchPackets> iovecs{};
-  unsigned count = 0;
+using SteadyClock = std::chrono::steady_clock;
 
-  void push(const Evaluated& packet) {
-    iovecs[count] = {packet.data, packet.length};
-    msghdr& header = messages[count].msg_hdr;
-    header.msg_iov = &iovecs[count];
-    header.msg_iovlen = 1;
-    // sendmmsg does not write to the name.
-    header.msg_name = const_cast<sockaddr*>(&packet.nextHop->address.base);
-    header.msg_namelen = packet.nextHop->addressLength;
-    count++;
-  }
-};
+Worker::Worker(WorkerOptions options)
+    : options_(std::move(options)),
+      udpSegmentation_(options_.udpSegmentation),
+      toldSegmentation_(options_.udpSegmentation),
+      tunToUdp_(options_.io, options_.counters[static_cast<size_t>(Direction::tunToUdp)]),
+      udpToTun_(options_.io, options_.counters[static_cast<size_t>(Direction::udpToTun)]) {
+  options_.io.udpSegmentation = &udpSegmentation_;
+}
 
 int Worker::start() {
-  if (!fromTun_.isMapped() || !fromUdp_.isMapped()) return -ENOMEM;
+  if (!tunToUdp_.isMapped() || !udpToTun_.isMapped()) return -ENOMEM;
   stopEvent_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stopEvent_.isOpen()) return -errno;
-  // Signals belong to the main thread.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return 0;
+  return startThread(thread_, [this] { run(); });
 }
 
 void Worker::stop() {
@@ -58,137 +42,64 @@ void Worker::stop() {
 
 void Worker::run() {
   char name[16];
-  snprintf(name, sizeof name, "fl0-worker-%u", static_cast<unsigned>(options_.index % 1000));
+  snprintf(name, sizeof name, "fl0-worker-%u", static_cast<unsigned>(options_.io.reader % 1000));
   pthread_setname_np(pthread_self(), name);
-  pollfd fds[3] = {{options_.tunFd, POLLIN, 0}, {options_.udpFd, POLLIN, 0}, {stopEvent_.get(), POLLIN, 0}};
   while (!stopping_.load(std::memory_order_relaxed)) {
-    if (poll(fds, 3, -1) < 0 && errno != EINTR) {
-      fail("poll", errno);
-      return;
-    }
-    for (bool moved = true; moved && !stopping_.load(std::memory_order_relaxed);) {
-      const int fromTun = pumpTunToUdp();
-      const int fromUdp = fromTun < 0 ? -1 : pumpUdpToTun();
-      if (fromTun < 0 || fromUdp < 0) return;
-      moved = fromTun + fromUdp > 0;
+    Ready ready;
+    if (!await(ready)) return;
+    // What was full is read again before the kernel is asked anew; both directions take turns.
+    while ((ready.tun || ready.udp) && !stopping_.load(std::memory_order_relaxed)) {
+      if (!turn(ready)) return;
     }
   }
 }
 
-int Worker::fail(const char* operation, int error) {
-  options_.onFailure({options_.index, operation, error});
-  return -1;
-}
-
-int Worker::pumpTunToUdp() {
-  DirectionCounters& count = counters(Direction::tunToUdp);
-  const EpochGuard epoch(*options_.domain, options_.index);
-  SendBatch batch;
-  int packets = 0;
-  for (size_t i = 0; i < kBatchPackets; i++) {
-    uint8_t* data = fromTun_.packet(i);
-    const ssize_t got = read(options_.tunFd, data, kPacketCapacity);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) break;
-    // EBADFD or EFAULT: the device was deleted under us.
-    if (got < 0) return fail("read tun", errno);
-    packets++;
-    count.add(Counter::received, 1);
-    count.add(Counter::receivedBytes, static_cast<uint64_t>(got));
-    AnswerBuffer answer;
-    const Evaluated evaluated =
-        tunToUdp(data, static_cast<uint32_t>(got), *options_.tables, options_.deviceAddress, answer);
-    switch (evaluated.verdict) {
-      case Verdict::forward:
-        batch.push(evaluated);
-        break;
-      case Verdict::answer:
-        answerOnTun(evaluated, count);
-        break;
-      case Verdict::drop:
-        count.drop(evaluated.reason);
-        break;
-    }
+bool Worker::turn(Ready& ready) {
+  if (ready.tun) {
+    const PumpResult result = tunToUdp_.pump();
+    if (isFailed(result)) return false;
+    tellIfSegmentationWentOff();
+    ready.tun = !result.isDone;
   }
-  send(batch, count);
-  return packets;
+  if (ready.udp) {
+    const PumpResult result = udpToTun_.pump();
+    if (isFailed(result)) return false;
+    ready.udp = !result.isDone;
+  }
+  return true;
 }
 
-void Worker::answerOnTun(const Evaluated& evaluated, DirectionCounters& count) {
-  if (!writeTun(evaluated.data, evaluated.length, count)) return;
-  count.add(Counter::answered, 1);
-  count.add(Counter::answeredBytes, evaluated.length);
+bool Worker::isFailed(const PumpResult& result) {
+  if (result.failed == nullptr) return false;
+  options_.onEvent({WorkerEvent::Kind::stopped, options_.io.reader, result.failed, result.error});
+  return true;
 }
 
-bool Worker::writeTun(const uint8_t* data, uint32_t length, DirectionCounters& count) {
+void Worker::tellIfSegmentationWentOff() {
+  if (!toldSegmentation_ || usesUdpSegmentation()) return;
+  toldSegmentation_ = false;
+  options_.onEvent({WorkerEvent::Kind::segmentationOff, options_.io.reader, "send udp", EIO});
+}
+
+bool Worker::await(Ready& ready) {
+  pollfd fds[3] = {{options_.io.tunFd, POLLIN, 0}, {options_.io.udpFds.front(), POLLIN, 0}, {stopEvent_.get(), POLLIN, 0}};
+  const auto patience = std::chrono::microseconds(options_.pollMicroseconds);
+  const auto sleepAt = patience.count() > 0 ? SteadyClock::now() + patience : SteadyClock::time_point{};
+  bool asleep = patience.count() == 0;
   for (;;) {
-    if (write(options_.tunFd, data, length) >= 0) return true;
-    if (errno == EINTR) continue;
-    count.drop(errno == EAGAIN || errno == ENOBUFS ? DropReason::tunQueueFull : DropReason::tunWriteFailed);
-    return false;
-  }
-}
-
-void Worker::send(SendBatch& batch, DirectionCounters& count) {
-  for (unsigned done = 0; done < batch.count;) {
-    const int sent = sendmmsg(options_.udpFd, &batch.messages[done], batch.count - done, MSG_DONTWAIT);
-    if (sent > 0) {
-      for (int i = 0; i < sent; i++) {
-        count.add(Counter::forwarded, 1);
-        count.add(Counter::forwardedBytes, batch.iovecs[done++].iov_len);
-      }
-      continue;
+    const int count = poll(fds, 3, asleep ? -1 : 0);
+    if (count < 0 && errno != EINTR) {
+      options_.onEvent({WorkerEvent::Kind::stopped, options_.io.reader, "poll", errno});
+      return false;
     }
-    if (errno == EINTR) continue;
-    // The error belongs to the first datagram that was left; the others get their turn.
-    switch (errno) {
-      case EAGAIN:
-      case ENOBUFS:
-        count.drop(DropReason::sendBufferFull);
-        break;
-      case EMSGSIZE:
-        count.drop(DropReason::sendMessageSize);
-        break;
-      default:
-        count.drop(DropReason::sendFailed);
-    }
-    done++;
+    // An error on a descriptor is met, and told, by reading.
+    ready = {fds[0].revents != 0, (fds[1].revents & ~POLLERR) != 0};
+    if ((fds[1].revents & POLLERR) != 0) udpToTun_.takeErrors();
+    if (count != 0) return true;
+    // Where others want the core they get it; on an idle one this returns at once.
+    sched_yield();
+    asleep = SteadyClock::now() >= sleepAt;
   }
-}
-
-int Worker::pumpUdpToTun() {
-  DirectionCounters& count = counters(Direction::udpToTun);
-  const EpochGuard epoch(*options_.domain, options_.index);
-  std::array<mmsghdr, kBatchPackets> messages{};
-  std::array<iovec, kBatchPackets> iovecs;
-  for (size_t i = 0; i < kBatchPackets; i++) {
-    iovecs[i] = {fromUdp_.packet(i), kPacketCapacity};
-    messages[i].msg_hdr.msg_iov = &iovecs[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
-  const int got = recvmmsg(options_.udpFd, messages.data(), kBatchPackets, MSG_DONTWAIT, nullptr);
-  if (got < 0) {
-    // Errors of an unconnected socket are about single datagrams (or about memory) and pass.
-    if (errno == EBADF || errno == ENOTSOCK) return fail("receive udp", errno);
-    return 0;
-  }
-  for (size_t i = 0; i < static_cast<size_t>(got); i++) {
-    const uint32_t length = messages[i].msg_len;
-    count.add(Counter::received, 1);
-    count.add(Counter::receivedBytes, length);
-    if ((messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
-      count.drop(DropReason::oversize);
-      continue;
-    }
-    const Evaluated evaluated = udpToTun(fromUdp_.packet(i), length, *options_.tables);
-    if (evaluated.verdict == Verdict::drop) {
-      count.drop(evaluated.reason);
-    } else if (writeTun(evaluated.data, evaluated.length, count)) {
-      count.add(Counter::forwarded, 1);
-      count.add(Counter::forwardedBytes, evaluated.length);
-    }
-  }
-  return got;
 }
 
 }  // namespace flannel0

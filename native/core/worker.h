@@ -1,8 +1,9 @@
 // One packet worker: a thread with a TUN queue and a UDP socket of its own.
 //
-//   poll {tun, udp, stop} --> tunToUdp batch --> udpToTun batch --> ... until neither moved a packet --> poll
+//   await {tun, udp, stop} --> tunToUdp batch --> udpToTun batch --> ... until both are drained --> await
 //
-// It sleeps in poll without a timeout: no packet, no wake-up.
+// It looks again for `pollMicroseconds`, yielding the core, and then sleeps in poll without a timeout: no packet, no
+// wake-up.
 #pragma once
 
 #include <atomic>
@@ -11,36 +12,34 @@
 #include <string>
 #include <thread>
 
-#include "counters.h"
 #include "fd.h"
-#include "icmp.h"
-#include "packet_batch.h"
-#include "tables.h"
-#include "verdict.h"
+#include "path_io.h"
+#include "tun_to_udp_path.h"
+#include "udp_to_tun_path.h"
 
 namespace flannel0 {
 
-// A worker that met an error it cannot outlive. `operation` is a literal, `error` an errno.
-struct WorkerFailure {
+// What a worker tells the control plane, seldom. `operation` is a literal, `error` an errno.
+struct WorkerEvent {
+  enum class Kind { stopped, segmentationOff };
+  Kind kind;
   size_t worker;
   const char* operation;
   int error;
 };
 
 struct WorkerOptions {
-  size_t index;        // also its reader slot in the epoch domain
-  int tunFd;           // used, never closed
-  int udpFd;           // used, never closed
-  uint8_t deviceAddress[4];
-  const Tables* tables;
-  EpochDomain* domain;
+  PathIo io;  // its `udpSegmentation` is the worker's own
+  bool udpSegmentation;
   DirectionCounters* counters;  // kDirections blocks
-  std::function<void(WorkerFailure)> onFailure;  // called on the worker's thread
+  // How long to look again for packets before going to sleep; 0: not at all.
+  uint32_t pollMicroseconds;
+  std::function<void(WorkerEvent)> onEvent;  // called on the worker's thread
 };
 
 class Worker {
  public:
-  explicit Worker(WorkerOptions options) : options_(std::move(options)) {}
+  explicit Worker(WorkerOptions options);
   ~Worker() { stop(); }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -49,25 +48,30 @@ class Worker {
   int start();
   // Idempotent: asks the thread to end and joins it, after at most one batch in each direction.
   void stop();
+  // Any thread: whether UDP_SEGMENT is in use.
+  bool usesUdpSegmentation() const { return udpSegmentation_.load(std::memory_order_relaxed); }
 
  private:
-  struct SendBatch;
+  struct Ready {
+    bool tun;
+    bool udp;
+  };
 
   void run();
-  // Each moves at most one batch; returns the packets read, or -1 where the worker must end.
-  int pumpTunToUdp();
-  int pumpUdpToTun();
-  void answerOnTun(const Evaluated& evaluated, DirectionCounters& counters);
-  bool writeTun(const uint8_t* data, uint32_t length, DirectionCounters& counters);
-  void send(SendBatch& batch, DirectionCounters& counters);
-  int fail(const char* operation, int error);
-  DirectionCounters& counters(Direction direction) { return options_.counters[static_cast<size_t>(direction)]; }
+  // Waits until a descriptor is readable (neither: to stop); false where the worker must end.
+  bool await(Ready& ready);
+  // One turn of each direction that is ready; false where the worker must end.
+  bool turn(Ready& ready);
+  bool isFailed(const PumpResult& result);
+  void tellIfSegmentationWentOff();
 
   WorkerOptions options_;
+  std::atomic<bool> udpSegmentation_;
+  bool toldSegmentation_;
+  TunToUdpPath tunToUdp_;
+  UdpToTunPath udpToTun_;
   Fd stopEvent_;
   std::atomic<bool> stopping_{false};
-  PacketBatch fromTun_;
-  PacketBatch fromUdp_;
   std::thread thread_;
 };
 

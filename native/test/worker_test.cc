@@ -20,10 +20,11 @@ struct Endpoint {
   uint16_t port = 0;
 };
 
-Endpoint openEndpoint() {
+Endpoint openEndpoint(bool coalescing) {
   const char* failed = "";
   Endpoint endpoint;
-  endpoint.fd = Fd(openUdpSocket({kLoopback, 4, 0, false, 1 << 20}, failed));
+  UdpSocketOptions options{kLoopback, 4, 0, false, 1 << 20, 1 << 20, true, coalescing};
+  endpoint.fd = Fd(openUdpSocket(options, failed));
   CHECK(endpoint.fd.isOpen());
   sockaddr_in address{};
   socklen_t length = sizeof address;
@@ -46,9 +47,9 @@ test::Packet receive(int fd) {
 struct Bench {
   Fd kernelSide;
   Fd tun;
-  Endpoint udp = openEndpoint();
-  Endpoint peer = openEndpoint();
-  std::vector<WorkerFailure> failures;
+  Endpoint udp = openEndpoint(true);
+  Endpoint peer = openEndpoint(false);
+  std::vector<WorkerEvent> events;
   std::unique_ptr<Forwarder> forwarder;
 
   Bench() {
@@ -56,9 +57,13 @@ struct Bench {
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
     kernelSide = Fd(pair[0]);
     tun = Fd(pair[1]);
-    ForwarderOptions options{{tun.get()}, {udp.fd.get()}, {10, 5, 21, 0}, [this](WorkerFailure f) {
-                               failures.push_back(f);
-                             }};
+    ForwarderOptions options{};
+    options.tunFds = {tun.get()};
+    options.udpFds = {{udp.fd.get()}};
+    options.deviceAddress = {10, 5, 21, 0};
+    options.udpSegmentation = true;
+    options.udpCoalescing = true;
+    options.onEvent = [this](WorkerEvent event) { events.push_back(event); };
     forwarder = std::make_unique<Forwarder>(std::move(options));
     RouteChange route{};
     const uint8_t destination[4] = {10, 5, 45, 0};

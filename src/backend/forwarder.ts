@@ -2,7 +2,7 @@
  * The native packet path, held by the control plane: routes go in, counters and rare events come out.
  */
 import { addressToBytes, type IpAddress } from '../ip/ip.ts';
-import type { ForwarderEvent, ForwarderHandle, NativeAddon, NativeRouteChange } from '../native/addon.ts';
+import type { ForwarderEvent, ForwarderHandle, NativeAddon, NativeRouteChange, TunOffloads } from '../native/addon.ts';
 import type { RouteChange, RouteSink } from '../routing-table/route.ts';
 
 export const DIRECTIONS = ['tunToUdp', 'udpToTun'] as const;
@@ -14,11 +14,14 @@ export type DirectionCounters = Readonly<Record<string, bigint>>;
 export interface ForwarderParts {
   /** One descriptor per worker each; closed by their owner after `stop`. */
   readonly tunFds: readonly number[];
-  readonly udpFds: readonly number[];
+  readonly udpFds: readonly (readonly number[])[];
+  readonly tunOffloads: TunOffloads;
+  readonly udpSegmentation: boolean;
+  readonly udpCoalescing: boolean;
+  readonly pollMicroseconds: number;
   /** Source of the ICMP answers. */
   readonly deviceAddress: IpAddress;
-  /** A worker has stopped for good: its device is gone. */
-  readonly onWorkerStopped: (event: ForwarderEvent) => void;
+  readonly onEvent: (event: ForwarderEvent) => void;
 }
 
 export class Forwarder implements RouteSink {
@@ -30,12 +33,7 @@ export class Forwarder implements RouteSink {
   /** Nothing runs before `start`; routes may be applied before and after. */
   constructor(native: NativeAddon, parts: ForwarderParts) {
     this.#native = native;
-    this.#handle = native.createForwarder({
-      tunFds: parts.tunFds,
-      udpFds: parts.udpFds,
-      deviceAddress: addressToBytes(parts.deviceAddress),
-      onEvent: parts.onWorkerStopped,
-    });
+    this.#handle = native.createForwarder({ ...parts, deviceAddress: addressToBytes(parts.deviceAddress) });
     this.#counters = native.forwarderCounters(this.#handle);
     this.#names = native.counterNames();
   }

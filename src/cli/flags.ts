@@ -1,3 +1,4 @@
+import { OFFLOADS } from '../backend/offloads.ts';
 import { LOG_LEVELS } from '../log/create-logger.ts';
 
 /** Every flag of the daemon. Parsing, environment, help and the test of docs/flags.md follow this list. */
@@ -16,6 +17,7 @@ export const FLAG_GROUPS = [
   'etcd',
   'Interface',
   'Subnet',
+  'Packet path',
   'Traffic rules',
   'Health',
   'Log',
@@ -69,6 +71,11 @@ export const FLAGS: readonly FlagSpec[] = [
   flag('Subnet', 'text', 'subnet-file', 'FILE', '/run/flannel/subnet.env', 'file that publishes the leased subnet'),
   flag('Subnet', 'integer', 'subnet-lease-renew-margin', 'MINUTES', '60', 'renew the lease this long before it ends'),
   flag('Subnet', 'boolean', 'ip-blackhole-route', BOOL, 'false', 'keep a blackhole route for the own subnet'),
+
+  flag('Packet path', 'integer', 'workers', 'N', '1', 'packet threads, each with a TUN queue and a socket'),
+  flag('Packet path', 'integer', 'source-ports', 'N', '1', 'source ports that the flows of a worker are spread over'),
+  flag('Packet path', 'integer', 'poll-us', 'MICROSECONDS', '0', 'look for more packets this long before sleeping'),
+  flag('Packet path', 'text', 'offloads', 'NAME,...', 'all', `all, none, or some of ${OFFLOADS.join(', ')}`),
 
   flag('Traffic rules', 'boolean', 'ip-masq', BOOL, 'false', 'masquerade traffic that leaves the overlay network'),
   flag('Traffic rules', 'boolean', 'ip-masq-fully-random-disable', BOOL, 'false', 'masquerade without --random-fully'),

@@ -1,3 +1,4 @@
+import { OFFLOADS, type OffloadSet, parseOffloads } from '../backend/offloads.ts';
 import type { DaemonOptions, EtcdOptions, HealthOptions } from '../daemon/options.ts';
 import { OperatorError } from '../errors/errors.ts';
 import { loadTls, parseEndpoints, type TlsFiles } from '../etcd-watch/endpoints.ts';
@@ -20,6 +21,10 @@ import { quote } from './normalise-argv.ts';
 /** A lease lasts 24 h; renewing it a day or more before its end makes no sense. */
 const MAX_RENEW_MARGIN_MINUTES = 1439;
 const MAX_RESYNC_SECONDS = 86_400;
+const MAX_WORKERS = 64;
+const MAX_SOURCE_PORTS = 64;
+/** A second of looking is a core lost; nobody wants more. */
+const MAX_POLL_MICROSECONDS = 1_000_000;
 const MAX_VERBOSITY = 1_000_000;
 
 /**
@@ -42,8 +47,20 @@ export function readDaemonOptions(flags: GivenFlags): DaemonOptions {
       resyncMs: integerValue(flags, 'iptables-resync', 1, MAX_RESYNC_SECONDS) * 1000,
     },
     ipBlackholeRoute: booleanValue(flags, 'ip-blackhole-route'),
+    packetPath: {
+      workers: integerValue(flags, 'workers', 1, MAX_WORKERS),
+      sourcePorts: integerValue(flags, 'source-ports', 1, MAX_SOURCE_PORTS),
+      pollMicroseconds: integerValue(flags, 'poll-us', 0, MAX_POLL_MICROSECONDS),
+      offloads: readOffloads(flags),
+    },
     ...(health === undefined ? {} : { health }),
   };
+}
+
+function readOffloads(flags: GivenFlags): OffloadSet {
+  const offloads = parseOffloads(textValue(flags, 'offloads'));
+  if (offloads === undefined) throw badValue(flags, 'offloads', `give all, none, or some of ${OFFLOADS.join(', ')}`);
+  return offloads;
 }
 
 /** `--log-level` where given, `-v` otherwise. */

@@ -1,7 +1,7 @@
 /** What only one daemon can have: the device's name and the UDP port. Claimed before anything else is touched. */
 import { OperatorError } from '../errors/errors.ts';
 import { addressToBytes, formatAddress, type IpAddress } from '../ip/ip.ts';
-import type { NativeAddon, NativeError } from '../native/addon.ts';
+import type { NativeAddon, NativeError, UdpSocket, UdpSocketOptions } from '../native/addon.ts';
 
 /** Bytes wanted for the socket's receive and send buffers: 8 MiB ride out a few milliseconds of a full link. */
 const SOCKET_BUFFER_BYTES = 8 * 1024 * 1024;
@@ -27,14 +27,31 @@ export function lockDevice(native: NativeAddon, device: string): number {
   }
 }
 
+/** What a socket is for. `send-only`: at a port of the kernel's choice, where nobody reads. */
+export type SocketRole = 'receiving' | 'receiving-shared' | 'send-only';
+
 /**
- * Binds the underlay socket, without SO_REUSEPORT, so that a port in use is noticed.
+ * Binds an underlay socket. In the role `receiving`, a port in use is noticed.
  * @throws OperatorError `busy`, `host` where the address is not this host's, `privileges`.
  */
-export function bindUnderlay(native: NativeAddon, address: IpAddress, port: number): number {
+export function bindUnderlay(
+  native: NativeAddon,
+  address: IpAddress,
+  port: number,
+  role: SocketRole,
+  wanted: Pick<UdpSocketOptions, 'segmentation' | 'coalescing'>,
+): UdpSocket {
   try {
     const bytes = addressToBytes(address);
-    return native.openUdpSocket({ address: bytes, port, reusePort: false, bufferBytes: SOCKET_BUFFER_BYTES });
+    return native.openUdpSocket({
+      ...wanted,
+      address: bytes,
+      port: role === 'send-only' ? 0 : port,
+      reusePort: role === 'receiving-shared',
+      // What strangers send to a port where nobody reads must not pile up.
+      receiveBufferBytes: role === 'send-only' ? 1 : SOCKET_BUFFER_BYTES,
+      sendBufferBytes: SOCKET_BUFFER_BYTES,
+    });
   } catch (error) {
     if (!isNativeError(error)) throw error;
     const where = `UDP port ${port} of ${formatAddress(address)}`;

@@ -3,7 +3,7 @@ import type { EtcdClient } from '../etcd-watch/etcd-watch.ts';
 import type { ExternalInterface } from '../external-interface/external-interface.ts';
 import type { HeldLease, LeaseManager } from '../lease/lease-manager.ts';
 import type { Logger } from '../log/log.ts';
-import type { NativeAddon } from '../native/addon.ts';
+import type { NativeAddon, UdpSocket } from '../native/addon.ts';
 import type { NetworkConfig } from '../network-config/network-config.ts';
 import type { Rtnetlink } from '../rtnetlink/rtnetlink.ts';
 import type { DaemonOptions } from './options.ts';
@@ -26,7 +26,8 @@ export interface Claim {
   readonly external: ExternalInterface;
   readonly config: NetworkConfig;
   readonly port: number;
-  readonly udpFd: number;
+  /** For each worker a set: the first receives and sends, the others only send. */
+  readonly sockets: readonly (readonly UdpSocket[])[];
   readonly manager: LeaseManager;
   readonly held: HeldLease;
 }

@@ -14,13 +14,14 @@ import { formatAddress, formatPrefix } from '../ip/ip.ts';
 import { createLeaseManager } from '../lease/lease-manager.ts';
 import { waitForConfig } from '../lease/wait-for-config.ts';
 import type { Logger } from '../log/log.ts';
+import type { UdpSocket } from '../native/addon.ts';
 import { loadNative } from '../native/load.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../network-config/network-config.ts';
 import { readUdpOptions } from '../network-config/udp-options.ts';
 import { kernelRtnetlink } from '../rtnetlink/kernel-rtnetlink.ts';
 import type { Rtnetlink } from '../rtnetlink/rtnetlink.ts';
 import { readPreviousSubnet } from '../subnet-file/subnet-file-io.ts';
-import { bindUnderlay, lockDevice } from './claims.ts';
+import { bindUnderlay, lockDevice, type SocketRole } from './claims.ts';
 import type { Claim, DaemonContext } from './context.ts';
 import { startHealthServer } from './health-server.ts';
 import type { DaemonDeps, DaemonOptions, RunDaemon } from './options.ts';
@@ -98,8 +99,7 @@ async function claimSubnet(context: DaemonContext, external: ExternalInterface):
   if (overlap !== undefined) throw overlapError(config.network, overlap);
 
   const { port } = readUdpOptions(config.backend.raw);
-  const udpFd = bindUnderlay(native, external.address, port);
-  undo.push('close the UDP socket', () => native.closeFd(udpFd));
+  const sockets = bindSockets(context, external, port);
 
   const manager = createLeaseManager({
     client,
@@ -115,7 +115,27 @@ async function claimSubnet(context: DaemonContext, external: ExternalInterface):
   undo.pushForFailedStart('release the lease', () => manager.release(held));
   const subnet = formatPrefix(held.lease.subnet.ipv4);
   logger.info({ subnet, key: held.key, how: held.origin, ttlSeconds: held.ttlSeconds }, 'holding a subnet lease');
-  return { external, config, port, udpFd, manager, held };
+  return { external, config, port, sockets, manager, held };
+}
+
+/**
+ * The sockets of each worker: one at the network's port, and further ones at ports of the kernel's choice where flows
+ * are to be spread. With several workers the port is first taken without SO_REUSEPORT: with it, a second daemon, or any
+ * process of root's, would share the port without a sound.
+ */
+function bindSockets({ options, native, undo }: DaemonContext, external: ExternalInterface, port: number) {
+  const { workers, sourcePorts, offloads } = options.packetPath;
+  const wanted = { segmentation: offloads.has('udp-segmentation'), coalescing: offloads.has('udp-coalescing') };
+  const open = (role: SocketRole): UdpSocket => {
+    const socket = bindUnderlay(native, external.address, port, role, wanted);
+    undo.push('close a UDP socket', () => native.closeFd(socket.fd));
+    return socket;
+  };
+  if (workers > 1) native.closeFd(bindUnderlay(native, external.address, port, 'receiving', wanted).fd);
+  return Array.from({ length: workers }, () => [
+    open(workers > 1 ? 'receiving-shared' : 'receiving'),
+    ...Array.from({ length: sourcePorts - 1 }, () => open('send-only')),
+  ]);
 }
 
 async function readConfig({ options, logger, client, signal }: DaemonContext): Promise<NetworkConfig> {

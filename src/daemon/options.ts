@@ -1,3 +1,4 @@
+import type { OffloadSet } from '../backend/offloads.ts';
 import type { ExternalInterfaceOptions } from '../external-interface/external-interface.ts';
 import type { IpAddress } from '../ip/ip.ts';
 import type { Logger } from '../log/log.ts';
@@ -13,6 +14,7 @@ export interface DaemonOptions {
   readonly firewall: FirewallSettings;
   /** Keep a blackhole route for the own subnet. */
   readonly ipBlackholeRoute: boolean;
+  readonly packetPath: PacketPathOptions;
   /** Where `/healthz` is served; absent: nowhere. */
   readonly health?: HealthOptions;
 }
@@ -33,6 +35,17 @@ export interface FirewallSettings {
   readonly randomFully: boolean;
   readonly forwardRules: boolean;
   readonly resyncMs: number;
+}
+
+export interface PacketPathOptions {
+  /** Threads, each with a TUN queue and a socket of its own: 1 to 64. */
+  readonly workers: number;
+  /** Sockets that each worker sends from, so that its flows leave by as many source ports: 1 to 64. */
+  readonly sourcePorts: number;
+  /** How long a worker looks for more packets before it sleeps; 0: not at all. */
+  readonly pollMicroseconds: number;
+  /** Wanted; what the kernel does not have is left out. */
+  readonly offloads: OffloadSet;
 }
 
 export interface HealthOptions {

@@ -1,6 +1,7 @@
 /** The overlay while it runs: device, routes, packet workers, traffic rules, subnet file, lease renewal. */
 import { Forwarder } from '../backend/forwarder.ts';
 import { routesOf } from '../backend/lease-routes.ts';
+import { offloadsInUse, tunOffloadsOf } from '../backend/offloads.ts';
 import { deviceMtu } from '../encap/mtu.ts';
 import { OperatorError } from '../errors/errors.ts';
 import { type ListWatchSink, systemClock } from '../etcd-watch/etcd-watch.ts';
@@ -80,13 +81,14 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 function makeDevice(context: DaemonContext, claim: Claim, name: string, mtuBytes: number): TunDevice {
-  const { native, rtnetlink, logger, undo } = context;
+  const { options, native, rtnetlink, logger, undo } = context;
   const desired = {
     name,
     mtuBytes,
     address: prefixOf(baseAddress(claim.held.lease.subnet.ipv4), 32),
     route: claim.config.network,
-    queues: 1,
+    queues: options.packetPath.workers,
+    offloads: tunOffloadsOf(options.packetPath.offloads),
     txQueueLength: TX_QUEUE_LENGTH,
     acceptLocal: true,
   };
@@ -103,12 +105,24 @@ function makeForwarder(
   health: { isRunning: boolean },
   onLost: (error: OperatorError) => void,
 ): Forwarder {
-  const { native, rtnetlink, logger, undo } = context;
+  const { options, native, rtnetlink, logger, undo } = context;
+  const segmentation = claim.sockets.flat().every((socket) => socket.segmentation);
+  const coalescing = claim.sockets.every(([socket]) => socket?.coalescing === true);
+  const inUse = offloadsInUse(device.offloads, { segmentation, coalescing });
+  logger.info({ workers: claim.sockets.length, offloads: inUse }, 'set up the packet path');
   const forwarder = new Forwarder(native, {
     tunFds: device.fds,
-    udpFds: [claim.udpFd],
+    udpFds: claim.sockets.map((set) => set.map((socket) => socket.fd)),
+    tunOffloads: device.offloads,
+    udpSegmentation: segmentation,
+    udpCoalescing: coalescing,
+    pollMicroseconds: options.packetPath.pollMicroseconds,
     deviceAddress: baseAddress(claim.held.lease.subnet.ipv4),
-    onWorkerStopped: ({ operation, code }) => {
+    onEvent: ({ kind, operation, code }) => {
+      if (kind === 'segmentation-off') {
+        logger.warn({ code }, 'the NIC driver refuses UDP segmentation; sending packet by packet');
+        return;
+      }
       health.isRunning = false;
       const text = `packet worker stopped: ${operation} failed with ${code}; was ${device.name} deleted? Restart the daemon`;
       onLost(new OperatorError('host', text));

@@ -98,6 +98,11 @@ export const DROP_REASONS = [
     meaning: 'the datagram is larger than any IP packet or than the buffer',
     advice: 'find out who else sends to the port; it is no flanneld',
   },
+  {
+    name: 'badOffload',
+    meaning: 'a packet of the kernel whose virtio_net_hdr does not describe it',
+    advice: 'report it with the kernel version; --offloads=none avoids it',
+  },
 ] as const satisfies readonly DropReasonEntry[];
 
 /** Name of a reason; `none` only where nothing was dropped. */

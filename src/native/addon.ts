@@ -22,6 +22,26 @@ export interface TunQueueOptions {
   readonly exclusive: boolean;
   /** One of several queues of the device (IFF_MULTI_QUEUE). */
   readonly multiQueue: boolean;
+  /** Wanted; all queues of a device must agree. */
+  readonly offloads: TunOffloads;
+}
+
+/** What the device hands over unfinished, and takes so. */
+export interface TunOffloads {
+  /** A virtio_net_hdr stands in front of each packet (IFF_VNET_HDR); without it there are no others. */
+  readonly vnetHeader: boolean;
+  /** Checksums left open (TUN_F_CSUM). */
+  readonly checksum: boolean;
+  /** TCP super-packets up to 64 KiB (TUN_F_TSO4, TUN_F_TSO_ECN). */
+  readonly tcp: boolean;
+  /** UDP super-packets (TUN_F_USO4; Linux 6.2). */
+  readonly udp: boolean;
+}
+
+export interface TunQueue {
+  readonly fd: number;
+  /** What the kernel granted of what was wanted. */
+  readonly offloads: TunOffloads;
 }
 
 export interface UdpSocketOptions {
@@ -29,8 +49,20 @@ export interface UdpSocketOptions {
   readonly port: number;
   /** Share the port between workers of one daemon (SO_REUSEPORT). */
   readonly reusePort: boolean;
-  /** Wanted SO_RCVBUF and SO_SNDBUF in bytes; the kernel's own limit is overridden where CAP_NET_ADMIN allows. */
-  readonly bufferBytes: number;
+  /** Wanted SO_RCVBUF and SO_SNDBUF; the kernel's own limit is overridden where CAP_NET_ADMIN allows. */
+  readonly receiveBufferBytes: number;
+  readonly sendBufferBytes: number;
+  /** Wanted: one send carries many datagrams (UDP_SEGMENT; Linux 4.18). */
+  readonly segmentation: boolean;
+  /** Wanted: one receive brings many datagrams (UDP_GRO; Linux 5.0). */
+  readonly coalescing: boolean;
+}
+
+export interface UdpSocket {
+  readonly fd: number;
+  /** What the kernel has of what was wanted. */
+  readonly segmentation: boolean;
+  readonly coalescing: boolean;
 }
 
 /** Opaque handles; each is closed by its own function, and by the garbage collector as the last resort. */
@@ -40,17 +72,29 @@ export type NetlinkMonitorHandle = { readonly __netlinkMonitor: unique symbol };
 export interface ForwarderOptions {
   /** One descriptor per worker, opened by `openTunQueue`; the forwarder uses but never closes them. */
   readonly tunFds: readonly number[];
-  /** One descriptor per worker, opened by `openUdpSocket`; used but never closed. */
-  readonly udpFds: readonly number[];
+  /**
+   * The sockets of each worker, opened by `openUdpSocket`; used but never closed. The first of a set receives and
+   * sends; flows are spread over all of it.
+   */
+  readonly udpFds: readonly (readonly number[])[];
+  /** As the queues and sockets were opened. */
+  readonly tunOffloads: TunOffloads;
+  readonly udpSegmentation: boolean;
+  readonly udpCoalescing: boolean;
+  /** How long a worker looks for more packets before it goes to sleep; 0: not at all. */
+  readonly pollMicroseconds: number;
   /** Source of ICMP answers: the TUN device's own address. */
   readonly deviceAddress: Uint8Array;
   /** Called on the JavaScript thread for rare events only. What it throws is an uncaught exception. */
   readonly onEvent: (event: ForwarderEvent) => void;
 }
 
-/** A worker met an error that it cannot outlive (its device is gone); it has stopped. */
+/**
+ * `worker-stopped`: a worker met an error that it cannot outlive (its device is gone). `segmentation-off`: a NIC driver
+ * refused UDP_SEGMENT; the worker goes on without.
+ */
 export interface ForwarderEvent {
-  readonly kind: 'worker-stopped';
+  readonly kind: 'worker-stopped' | 'segmentation-off';
   readonly worker: number;
   /** What failed (`read tun`) and the errno's name. */
   readonly operation: string;
@@ -81,8 +125,8 @@ export interface Evaluation {
 export type DirectionIndex = 0 | 1;
 
 export interface NativeAddon {
-  openTunQueue(options: TunQueueOptions): number;
-  openUdpSocket(options: UdpSocketOptions): number;
+  openTunQueue(options: TunQueueOptions): TunQueue;
+  openUdpSocket(options: UdpSocketOptions): UdpSocket;
   closeFd(fd: number): void;
   /**
    * Takes a lock that is scoped to the network namespace and vanishes with the process: an abstract AF_UNIX listener
@@ -117,6 +161,8 @@ export interface NativeAddon {
   setLocalAddresses(forwarder: ForwarderHandle, addresses: readonly Uint8Array[]): void;
   /** Live view of the counters: `workers x directions x counterNames().length`, in that order, row-major. */
   forwarderCounters(forwarder: ForwarderHandle): BigUint64Array;
+  /** Whether every worker uses UDP_SEGMENT now. */
+  forwarderUsesSegmentation(forwarder: ForwarderHandle): boolean;
   evaluate(forwarder: ForwarderHandle, direction: DirectionIndex, packet: Uint8Array): Evaluation;
 
   verdictNames(): string[];

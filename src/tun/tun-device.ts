@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { OperatorError } from '../errors/errors.ts';
 import { formatPrefix } from '../ip/ip.ts';
 import type { Logger } from '../log/log.ts';
-import type { NativeAddon } from '../native/addon.ts';
+import type { NativeAddon, TunOffloads } from '../native/addon.ts';
 import { type Link, ROUTE_TABLE, type Rtnetlink } from '../rtnetlink/rtnetlink.ts';
 import { describeAction, findRouteConflict, planTun, type TunAction, type TunObserved } from './plan.ts';
 import { deviceNameProblem, type TunDesiredState, type TunDevice } from './tun.ts';
@@ -49,6 +49,7 @@ export function openTun(
 
 interface Descriptors {
   readonly fds: readonly number[];
+  readonly offloads: TunOffloads;
   /** Idempotent; the device is gone afterwards. */
   close(): void;
 }
@@ -59,6 +60,7 @@ function tunDevice(name: string, index: number, descriptors: Descriptors, bring:
     name,
     index,
     fds: descriptors.fds,
+    offloads: descriptors.offloads,
     repair() {
       if (!isOpen) throw new OperatorError('internal', `device ${name} was closed`);
       return bring();
@@ -78,8 +80,12 @@ function openDescriptors(
 ): Descriptors {
   const fds: number[] = [];
   const multiQueue = desired.queues > 1;
+  // What the first queue is granted, the others are asked for: they share the device's settings.
+  let { offloads } = desired;
   const open = (exclusive: boolean): void => {
-    fds.push(native.openTunQueue({ name: desired.name, exclusive, multiQueue }));
+    const queue = native.openTunQueue({ name: desired.name, exclusive, multiQueue, offloads });
+    fds.push(queue.fd);
+    offloads = queue.offloads;
   };
   let leftover: Link | undefined;
   const close = (): void => {
@@ -102,7 +108,7 @@ function openDescriptors(
     close();
     throw openError(desired.name, error);
   }
-  return { fds: [...fds], close };
+  return { fds: [...fds], offloads, close };
 }
 
 interface Bringing {

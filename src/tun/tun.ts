@@ -5,6 +5,7 @@
  * its settings with it. So the close of the descriptors is the whole undo, also when the process is killed.
  */
 import type { Prefix } from '../ip/ip.ts';
+import type { TunOffloads } from '../native/addon.ts';
 
 export interface TunDesiredState {
   readonly name: string;
@@ -15,6 +16,8 @@ export interface TunDesiredState {
   readonly route: Prefix;
   /** Descriptors to open, one for each worker; more than 1 makes a multi-queue device. */
   readonly queues: number;
+  /** Wanted of the kernel; what it does not know is left out. */
+  readonly offloads: TunOffloads;
   readonly txQueueLength: number;
   /**
    * Take packets from the device whose source is the device's own address. Our ICMP answers are such packets; without
@@ -34,6 +37,8 @@ export interface TunDevice {
   readonly index: number;
   /** One for each queue; owned by the device, closed by `close`. */
   readonly fds: readonly number[];
+  /** What the kernel granted. */
+  readonly offloads: TunOffloads;
   /**
    * Brings address, route and settings back to the desired state.
    * @returns how many changes were needed.

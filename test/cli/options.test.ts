@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { OFFLOADS } from '../../src/backend/offloads.ts';
 import { type Environment, flagsFromEnvironment, mergeFlags } from '../../src/cli/environment.ts';
 import { ignoredFlags, readDaemonOptions, readLogLevel } from '../../src/cli/options.ts';
 import { parseInvocation } from '../../src/cli/program.ts';
@@ -29,6 +30,7 @@ const defaults = {
   renewMarginMs: 3_600_000,
   firewall: { ipMasq: false, randomFully: true, forwardRules: true, resyncMs: 5000 },
   ipBlackholeRoute: false,
+  packetPath: { workers: 1, sourcePorts: 1, pollMicroseconds: 0, offloads: new Set(OFFLOADS) },
 };
 
 describe('readDaemonOptions', () => {

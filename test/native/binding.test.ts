@@ -1,7 +1,7 @@
 /** The boundary alone: what each native function refuses, and that refusing is all it does. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ForwarderHandle, NativeAddon, NetlinkMonitorHandle } from '../../src/native/addon.ts';
+import type { ForwarderHandle, ForwarderOptions, NativeAddon, NetlinkMonitorHandle } from '../../src/native/addon.ts';
 import { loadNative } from '../../src/native/load.ts';
 
 const native = loadNative();
@@ -11,9 +11,27 @@ const untyped = native as unknown as Record<keyof NativeAddon, (...values: unkno
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 const NO_FD = 1_000_000;
 
-const udpOptions = { address: LOOPBACK, port: 0, reusePort: false, bufferBytes: 65_536 };
-const tunOptions = { name: 'fl0-none', exclusive: true, multiQueue: false };
-const forwarderOptions = { tunFds: [], udpFds: [], deviceAddress: LOOPBACK, onEvent: () => {} };
+const udpOptions = {
+  address: LOOPBACK,
+  port: 0,
+  reusePort: false,
+  receiveBufferBytes: 65_536,
+  sendBufferBytes: 65_536,
+  segmentation: true,
+  coalescing: true,
+};
+const tunOffloads = { vnetHeader: false, checksum: false, tcp: false, udp: false };
+const tunOptions = { name: 'fl0-none', exclusive: true, multiQueue: false, offloads: tunOffloads };
+const forwarderOptions: ForwarderOptions = {
+  tunFds: [],
+  udpFds: [],
+  tunOffloads,
+  udpSegmentation: true,
+  udpCoalescing: true,
+  pollMicroseconds: 0,
+  deviceAddress: LOOPBACK,
+  onEvent: () => {},
+};
 const route = { destination: new Uint8Array([10, 5, 1, 0]), length: 24, nextHop: LOOPBACK, port: 8285 };
 
 const makeForwarder = (): ForwarderHandle => native.createForwarder(forwarderOptions);
@@ -82,6 +100,7 @@ const CALLS: readonly { readonly name: keyof NativeAddon; readonly right: Argume
   { name: 'applyRoutes', right: [forwarder, [route]] },
   { name: 'setLocalAddresses', right: [forwarder, [LOOPBACK]] },
   { name: 'forwarderCounters', right: [forwarder] },
+  { name: 'forwarderUsesSegmentation', right: [forwarder] },
   { name: 'evaluate', right: [forwarder, 0, new Uint8Array(20)] },
   { name: 'startNetlinkMonitor', right: [0, () => {}] },
   { name: 'sdNotify', right: ['@flannel0-binding-test', 'READY=1'] },
@@ -173,7 +192,7 @@ describe('getters', () => {
     const evil = {
       ...udpOptions,
       address,
-      get bufferBytes() {
+      get sendBufferBytes() {
         structuredClone(address.buffer, { transfer: [address.buffer] });
         return 65_536;
       },
@@ -200,13 +219,13 @@ describe('getters', () => {
 });
 
 describe('life of a forwarder', () => {
-  function withSockets<T>(use: (fds: { tunFds: number[]; udpFds: number[] }) => T): T {
-    const tunFds = [native.openUdpSocket(udpOptions)];
-    const udpFds = [native.openUdpSocket(udpOptions)];
+  function withSockets<T>(use: (fds: { tunFds: number[]; udpFds: number[][] }) => T): T {
+    const tunFds = [native.openUdpSocket(udpOptions).fd];
+    const udpFds = [[native.openUdpSocket(udpOptions).fd]];
     try {
       return use({ tunFds, udpFds });
     } finally {
-      for (const fd of [...tunFds, ...udpFds]) native.closeFd(fd);
+      for (const fd of [...tunFds, ...udpFds.flat()]) native.closeFd(fd);
     }
   }
 
@@ -231,9 +250,9 @@ describe('life of a forwarder', () => {
   it('tells of descriptors that are closed, and stops all the same', async () => {
     const events: unknown[] = [];
     const own = native.createForwarder({
+      ...forwarderOptions,
       tunFds: [NO_FD],
-      udpFds: [NO_FD],
-      deviceAddress: LOOPBACK,
+      udpFds: [[NO_FD]],
       onEvent: (event) => events.push(event),
     });
     native.startForwarder(own);
@@ -244,7 +263,9 @@ describe('life of a forwarder', () => {
 
   it('refuses more workers than a TUN device has queues', () => {
     const fds = Array.from({ length: 257 }, () => NO_FD);
-    expect(() => native.createForwarder({ ...forwarderOptions, tunFds: fds, udpFds: fds })).toThrow(TypeError);
+    expect(() => native.createForwarder({ ...forwarderOptions, tunFds: fds, udpFds: fds.map((fd) => [fd]) })).toThrow(
+      TypeError,
+    );
     expect(() => native.createForwarder({ ...forwarderOptions, tunFds: [NO_FD] })).toThrow(TypeError);
   });
 });

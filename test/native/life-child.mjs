@@ -17,12 +17,26 @@ const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 const NO_FD = 1_000_000;
 const IPV4_ADDRESSES = 0x10;
 
-const openSocket = () => native.openUdpSocket({ address: LOOPBACK, port: 0, reusePort: false, bufferBytes: 1 << 16 });
+const SOCKET_OPTIONS = {
+  receiveBufferBytes: 1 << 16,
+  sendBufferBytes: 1 << 16,
+  segmentation: true,
+  coalescing: true,
+};
+const PATH_OPTIONS = {
+  tunOffloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
+  udpSegmentation: true,
+  udpCoalescing: true,
+  pollMicroseconds: 0,
+  deviceAddress: LOOPBACK,
+};
+const openSocket = () => native.openUdpSocket({ address: LOOPBACK, port: 0, reusePort: false, ...SOCKET_OPTIONS }).fd;
 
 /** Sockets stand for the TUN queues: they wait for packets as well, and none comes. */
 function create(workers = 2) {
   const sockets = () => Array.from({ length: workers }, openSocket);
-  return native.createForwarder({ tunFds: sockets(), udpFds: sockets(), deviceAddress: LOOPBACK, onEvent: say });
+  const udpFds = sockets().map((fd) => [fd]);
+  return native.createForwarder({ ...PATH_OPTIONS, tunFds: sockets(), udpFds, onEvent: say });
 }
 
 /** A thread gives itself its name some time after it was made; the bound only turns a defect into a failure. */
@@ -39,7 +53,7 @@ function started(workers = 2) {
 
 /** Its workers meet EBADF at once. */
 const createBroken = (onEvent) =>
-  native.createForwarder({ tunFds: [NO_FD], udpFds: [NO_FD], deviceAddress: LOOPBACK, onEvent });
+  native.createForwarder({ ...PATH_OPTIONS, tunFds: [NO_FD], udpFds: [[NO_FD]], onEvent });
 
 function threads() {
   const names = readdirSync('/proc/self/task').map((task) => {

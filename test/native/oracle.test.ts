@@ -39,7 +39,16 @@ function makeForwarder(): ForwarderHandle {
   const onEvent = () => {
     throw new Error('an event, though no worker runs');
   };
-  return native.createForwarder({ tunFds: [], udpFds: [], deviceAddress: bytesOf(DEVICE), onEvent });
+  return native.createForwarder({
+    tunFds: [],
+    udpFds: [],
+    tunOffloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
+    udpSegmentation: false,
+    udpCoalescing: false,
+    pollMicroseconds: 0,
+    deviceAddress: bytesOf(DEVICE),
+    onEvent,
+  });
 }
 
 function toNative(change: RouteChange): NativeRouteChange {

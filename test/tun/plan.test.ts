@@ -18,6 +18,7 @@ const DESIRED: TunDesiredState = {
   address: prefix('10.5.21.0/32'),
   route: prefix('10.5.0.0/16'),
   queues: 1,
+  offloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
   txQueueLength: 500,
   acceptLocal: true,
 };

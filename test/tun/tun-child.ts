@@ -7,6 +7,8 @@ import type { TunDesiredState, TunDevice } from '../../src/tun/tun.ts';
 import { openTun } from '../../src/tun/tun-device.ts';
 import { serve } from '../rtnetlink/wire.ts';
 
+const NO_OFFLOADS = { vnetHeader: false, checksum: false, tcp: false, udp: false };
+
 const lines: string[] = [];
 const note = (level: string) => (_fields: object, message: string) => void lines.push(`${level} ${message}`);
 const logger: Logger = { debug() {}, info: note('info'), warn: note('warn'), error: note('error') };
@@ -43,7 +45,8 @@ serve({
   repair: () => current().repair(),
   close: () => current().close(),
   /** A device that nobody configures. */
-  openBare: (name: string) => native.openTunQueue({ name, exclusive: true, multiQueue: false }),
+  openBare: (name: string) =>
+    native.openTunQueue({ name, exclusive: true, multiQueue: false, offloads: NO_OFFLOADS }).fd,
   drain: (fd?: number) => drain(fd ?? current().fds[0] ?? -1),
   log: () => lines.splice(0),
 });

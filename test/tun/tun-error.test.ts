@@ -20,6 +20,7 @@ const DESIRED: TunDesiredState = {
   address: prefix('10.5.21.0/32'),
   route: prefix('10.5.0.0/16'),
   queues: 2,
+  offloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
   txQueueLength: 500,
   acceptLocal: true,
 };
@@ -70,7 +71,7 @@ function host(script: { opens?: (string | undefined)[]; link?: Link; kernel?: Pa
       opened.push(options);
       if (code !== undefined) throw errno(code);
       open.add(100 + opened.length);
-      return 100 + opened.length;
+      return { fd: 100 + opened.length, offloads: options.offloads };
     },
     closeFd(fd: number) {
       if (!open.delete(fd)) throw new Error(`fd ${fd} closed twice`);
@@ -102,7 +103,7 @@ describe('opening', () => {
   it('makes a plain device for one queue', () => {
     const { opened, start } = host();
     start({ queues: 1 });
-    expect(opened).toEqual([{ name: 'flannel0', exclusive: true, multiQueue: false }]);
+    expect(opened).toEqual([{ name: 'flannel0', exclusive: true, multiQueue: false, offloads: DESIRED.offloads }]);
   });
 
   it.each([
