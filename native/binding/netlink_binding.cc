@@ -77,15 +77,16 @@ void destroyMonitor(napi_env env, void* data, void*) {
 }  // namespace
 
 napi_value netlinkRequestBinding(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  napi_value arguments[2];
+  size_t count = 2;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  int32_t protocol = 0;
   uint8_t* bytes = nullptr;
   size_t length = 0;
-  if (!readBytes(env, argument, bytes, length)) return nullptr;
+  if (!readInt32(env, arguments[0], protocol) || !readBytes(env, arguments[1], bytes, length)) return nullptr;
   Messages answer;
   std::string explanation;
-  const int result = netlinkRequest({bytes, bytes + length}, answer, explanation);
+  const int result = netlinkRequest(protocol, {bytes, bytes + length}, answer, explanation);
   if (result < 0) return throwErrno(env, result, "netlink", explanation);
   return makeMessages(env, answer);
 }

@@ -26,8 +26,8 @@ constexpr int kDumpAttempts = 10;
 // The kernel answers at once; only a defect would make us wait. Bounds how long JavaScript can stand still.
 constexpr timeval kReplyTimeout = {5, 0};
 
-Fd openSocket(uint32_t groups, int& error) {
-  Fd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+Fd openSocket(int protocol, uint32_t groups, int& error) {
+  Fd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!netlink.isOpen()) {
     error = -errno;
     return netlink;
@@ -121,10 +121,10 @@ int exchangeOnce(int fd, std::vector<uint8_t>& request, uint32_t sequence, std::
 
 }  // namespace
 
-int netlinkRequest(std::vector<uint8_t> request, std::vector<NetlinkMessage>& answer, std::string& explanation) {
+int netlinkRequest(int protocol, std::vector<uint8_t> request, std::vector<NetlinkMessage>& answer, std::string& explanation) {
   if (request.size() < sizeof(nlmsghdr)) return -EINVAL;
   int error = 0;
-  const Fd netlink = openSocket(0, error);
+  const Fd netlink = openSocket(protocol, 0, error);
   if (!netlink.isOpen()) return error;
   for (uint32_t attempt = 1; attempt <= kDumpAttempts; attempt++) {
     bool interrupted = false;
@@ -136,7 +136,7 @@ int netlinkRequest(std::vector<uint8_t> request, std::vector<NetlinkMessage>& an
 
 int NetlinkMonitor::start(uint32_t groups) {
   int error = 0;
-  socket_ = openSocket(groups, error);
+  socket_ = openSocket(NETLINK_ROUTE, groups, error);
   if (!socket_.isOpen()) return error;
   stopEvent_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stopEvent_.isOpen()) return -errno;

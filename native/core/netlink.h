@@ -1,5 +1,5 @@
-// Transport for rtnetlink (netlink(7), rtnetlink(7)): requests and notifications as raw messages. Their contents are
-// encoded and decoded in src/rtnetlink/.
+// Transport for netlink(7): requests and notifications as raw messages. Their contents are encoded and decoded in
+// TypeScript (src/rtnetlink/, src/firewall/ruleset-generation.ts).
 #pragma once
 
 #include <atomic>
@@ -15,10 +15,10 @@ namespace flannel0 {
 
 using NetlinkMessage = std::vector<uint8_t>;
 
-// Sends one request (nlmsghdr + body; length, sequence number, port id and NLM_F_ACK are filled in) and collects the
+// Sends one request of a protocol (NETLINK_ROUTE, NETLINK_NETFILTER; nlmsghdr + body; length, sequence number, port id and NLM_F_ACK are filled in) and collects the
 // whole answer without its ACK or DONE. An interrupted dump (NLM_F_DUMP_INTR) is asked for again. Returns 0 or -errno;
 // `explanation` receives the kernel's extended ACK text, where there is one.
-int netlinkRequest(std::vector<uint8_t> request, std::vector<NetlinkMessage>& answer, std::string& explanation);
+int netlinkRequest(int protocol, std::vector<uint8_t> request, std::vector<NetlinkMessage>& answer, std::string& explanation);
 
 // Receives multicast notifications on a thread of its own, named fl0-netlink.
 class NetlinkMonitor {

@@ -10,6 +10,7 @@ import { combineSinks, logListWatch } from '../etcd-watch/watch-log.ts';
 import { createCommandRunner } from '../firewall/command-runner.ts';
 import { createIptablesFirewall } from '../firewall/iptables-firewall.ts';
 import { startResync } from '../firewall/resync.ts';
+import { readRulesetGeneration } from '../firewall/ruleset-generation.ts';
 import { baseAddress, formatPrefix, prefixOf } from '../ip/ip.ts';
 import { createLeaseTable, subnetsPrefix } from '../lease/lease-table.ts';
 import { createRenewal, type Renewal } from '../lease/renewal.ts';
@@ -228,12 +229,12 @@ function onRenewalEvent(
 }
 
 async function installFirewall(context: DaemonContext, claim: Claim): Promise<void> {
-  const { options, logger, undo } = context;
+  const { options, native, logger, undo } = context;
   const run = createCommandRunner({ ...COMMAND_LIMITS, env: process.env });
   const subnet = claim.held.lease.subnet.ipv4;
   const firewall = createIptablesFirewall(
     { ...options.firewall, network: claim.config.network, subnet },
-    { run, logger },
+    { run, readGeneration: () => readRulesetGeneration(native), logger },
   );
   undo.pushForFailedStart('take back the traffic rules', () => firewall.undo());
   await firewall.install();

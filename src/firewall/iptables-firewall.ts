@@ -8,6 +8,8 @@ import { type ChainPlan, type ChainState, chainStateOf, NO_CHAIN, planChain, sam
 
 export interface FirewallDeps {
   readonly run: CommandRunner;
+  /** A number that changes with every change of any rule; undefined where there is none to be had. */
+  readonly readGeneration: () => number | undefined;
   readonly logger: Logger;
 }
 
@@ -26,6 +28,8 @@ interface ManagedChain {
 export function createIptablesFirewall(options: FirewallOptions, deps: FirewallDeps): Firewall {
   let iptables: Iptables | undefined;
   let managed: ManagedChain[] | undefined;
+  /** Of the ruleset in which all was found right; undefined: to be looked at. */
+  let rightGeneration: number | undefined;
   const undoStack: { readonly place: ChainPlace; readonly before: ChainState }[] = [];
 
   async function open(): Promise<{ tools: Iptables; chains: ManagedChain[] }> {
@@ -114,12 +118,17 @@ export function createIptablesFirewall(options: FirewallOptions, deps: FirewallD
 
     async resync() {
       if (!options.forwardRules && !options.ipMasq) return [];
-      const { chains } = await open();
+      const { tools, chains } = await open();
+      // Read before the rules: what changes meanwhile raises it, and is seen next time.
+      const generation = tools.usesNftables ? deps.readGeneration() : undefined;
+      if (generation !== undefined && generation === rightGeneration) return [];
+      rightGeneration = undefined;
       const found: TableDifference[] = [];
       for (const chain of chains) {
         const mended = await mend(chain, false);
         if (mended !== undefined) found.push(mended);
       }
+      if (found.length === 0) rightGeneration = generation;
       return found;
     },
 

@@ -9,6 +9,8 @@ import { parseIptablesSave, type SavedTable } from './iptables-save.ts';
 export interface Iptables {
   /** As printed by `iptables --version`: `1.8.9 (nf_tables)`. */
   readonly version: string;
+  /** The back end: nf_tables, or legacy. */
+  readonly usesNftables: boolean;
   /** MASQUERADE knows `--random-fully` (1.6.2 and later). */
   readonly randomFully: boolean;
   /** @returns the table's chains; empty where the kernel has no such table yet. */
@@ -35,6 +37,7 @@ export async function openIptables(run: CommandRunner): Promise<Iptables> {
   const restoreArgs = ['--noflush', ...(modern ? [`--wait=${LOCK_WAIT_SECONDS}`] : [])];
   return {
     version: match[0].slice(1),
+    usesNftables: match[4]?.includes('nf_tables') === true,
     randomFully: modern,
     async readTable(table) {
       const saved = await runTool(run, 'iptables-save', ['-t', table]);

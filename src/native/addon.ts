@@ -135,12 +135,13 @@ export interface NativeAddon {
   acquireLock(name: string): number;
 
   /**
-   * Sends one rtnetlink request (netlink(7)) on a socket of its own and collects the answer.
+   * Sends one netlink request (netlink(7)) on a socket of its own and collects the answer.
+   * @param protocol NETLINK_ROUTE (0) or NETLINK_NETFILTER (12).
    * @param request a whole nlmsghdr + body; sequence number and port id are filled in.
    * @returns each message of the answer (header included; ACK and DONE left out).
    * @throws the errno the kernel answered, its extended-ack text in the message.
    */
-  netlinkRequest(request: Uint8Array): Uint8Array[];
+  netlinkRequest(protocol: number, request: Uint8Array): Uint8Array[];
   /**
    * Subscribes to rtnetlink multicast groups (bit mask of RTMGRP_*). `onMessages` runs on the JavaScript thread; an
    * empty list says that messages were lost (ENOBUFS, or a listener too slow) and the state must be read anew. What it

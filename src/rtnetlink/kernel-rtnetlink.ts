@@ -13,6 +13,9 @@ import {
 } from './route.ts';
 import type { Rtnetlink } from './rtnetlink.ts';
 
+/** Protocol number (netlink(7)). */
+const NETLINK_ROUTE = 0;
+
 /** What the kernel answers to a lookup that ends without a way out (ip-route(8): unreachable, prohibit). */
 const NO_ROUTE_CODES: ReadonlySet<unknown> = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EACCES']);
 
@@ -20,11 +23,11 @@ const NO_ROUTE_CODES: ReadonlySet<unknown> = new Set(['ENETUNREACH', 'EHOSTUNREA
 export function kernelRtnetlink(native: Pick<NativeAddon, 'netlinkRequest'>): Rtnetlink {
   const ask = (request: Uint8Array, type: number): Message[] =>
     native
-      .netlinkRequest(request)
+      .netlinkRequest(NETLINK_ROUTE, request)
       .map(decodeMessage)
       .filter((message) => message.type === type);
   const tell = (request: Uint8Array): void => {
-    native.netlinkRequest(request);
+    native.netlinkRequest(NETLINK_ROUTE, request);
   };
   return {
     links: () =>

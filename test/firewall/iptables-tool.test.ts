@@ -56,7 +56,7 @@ describe('failures', () => {
     "Fatal: can't open lock file /run/xtables.lock: Permission denied",
   ])('of privileges: %s', async (stderr) => {
     const run = answering({ iptables: version, 'iptables-save': { status: 4, stderr } });
-    const firewall = createIptablesFirewall(options, { run, logger: silentLogger });
+    const firewall = createIptablesFirewall(options, { run, readGeneration: () => undefined, logger: silentLogger });
     await expect(firewall.install()).rejects.toMatchObject({
       exit: 'privileges',
       message: expect.stringContaining(stderr),
@@ -68,7 +68,7 @@ describe('failures', () => {
       iptables: version,
       'iptables-restore': { status: 2, stderr: '# Warning: x\niptables-restore: line 3 failed\nmore' },
     });
-    const firewall = createIptablesFirewall(options, { run, logger: silentLogger });
+    const firewall = createIptablesFirewall(options, { run, readGeneration: () => undefined, logger: silentLogger });
     await expect(firewall.install()).rejects.toMatchObject({
       exit: 'host',
       message: 'iptables-restore --noflush --wait=10 failed: iptables-restore: line 3 failed',
@@ -78,7 +78,10 @@ describe('failures', () => {
   it('do not matter where no rule is wanted', async () => {
     const run: CommandRunner = () =>
       Promise.reject(Object.assign(new Error('spawn iptables ENOENT'), { code: 'ENOENT' }));
-    const firewall = createIptablesFirewall({ ...options, forwardRules: false }, { run, logger: silentLogger });
+    const firewall = createIptablesFirewall(
+      { ...options, forwardRules: false },
+      { run, readGeneration: () => undefined, logger: silentLogger },
+    );
     await firewall.install();
     expect(await firewall.resync()).toEqual([]);
     await firewall.undo();
@@ -97,7 +100,7 @@ describe('an iptables with a spelling of its own', () => {
       const saved = `*filter\n:FORWARD ACCEPT [0:0]\n${chain()}COMMIT\n`;
       return { status: 0, stderr: '', stdout: command === 'iptables' ? 'iptables v9.9.9' : saved };
     };
-    const firewall = createIptablesFirewall(options, { run, logger: silentLogger });
+    const firewall = createIptablesFirewall(options, { run, readGeneration: () => undefined, logger: silentLogger });
     await firewall.install();
     expect(await firewall.resync()).toEqual([]);
     expect(await firewall.check()).toEqual([]);

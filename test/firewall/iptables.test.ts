@@ -46,7 +46,7 @@ describe.each(['nft', 'legacy'])('with iptables-%s in a network namespace', (bac
   const iptables = (...args: string[]) => inNamespace(`iptables-${backend}`, ...args);
   const save = (table: string) => withoutDecoration(inNamespace(`iptables-${backend}-save`, '-t', table));
   const firewall = (options: Partial<FirewallOptions> = {}, logger: Logger = silentLogger) =>
-    createIptablesFirewall({ ...h1, ...options }, { run, logger });
+    createIptablesFirewall({ ...h1, ...options }, { run, readGeneration: () => undefined, logger });
 
   beforeAll(() => {
     execFileSync('ip', ['netns', 'add', namespace]);
@@ -196,7 +196,10 @@ describe.each(['nft', 'legacy'])('with iptables-%s in a network namespace', (bac
     const before = save('filter');
     const breaking: CommandRunner = (command, args, input) =>
       run(command, args, input?.replace('COMMIT', '-A NO-SUCH-CHAIN -j ACCEPT\nCOMMIT'));
-    const ours = createIptablesFirewall({ ...h1, ipMasq: false }, { run: breaking, logger: silentLogger });
+    const ours = createIptablesFirewall(
+      { ...h1, ipMasq: false },
+      { run: breaking, readGeneration: () => undefined, logger: silentLogger },
+    );
     await expect(ours.install()).rejects.toMatchObject({ exit: 'host', message: expect.stringContaining('restore') });
     expect(save('filter')).toBe(before);
   });

@@ -92,7 +92,7 @@ const CALLS: readonly { readonly name: keyof NativeAddon; readonly right: Argume
   { name: 'openUdpSocket', right: [udpOptions] },
   { name: 'closeFd', right: [NO_FD] },
   { name: 'acquireLock', right: ['flannel0-binding-test'] },
-  { name: 'netlinkRequest', right: [new Uint8Array(3)] },
+  { name: 'netlinkRequest', right: [0, new Uint8Array(3)] },
   { name: 'stopNetlinkMonitor', right: [monitor] },
   { name: 'createForwarder', right: [forwarderOptions] },
   { name: 'startForwarder', right: [forwarder] },
@@ -108,7 +108,7 @@ const CALLS: readonly { readonly name: keyof NativeAddon; readonly right: Argume
 
 /** Wrong in general, right here: bytes of any length, any function. */
 function isFine(name: keyof NativeAddon, at: number, value: unknown): boolean {
-  if (name === 'netlinkRequest' || (name === 'evaluate' && at === 2)) return value instanceof Uint8Array;
+  if ((name === 'netlinkRequest' && at === 1) || (name === 'evaluate' && at === 2)) return value instanceof Uint8Array;
   return name === 'startNetlinkMonitor' && at === 1 && typeof value === 'function';
 }
 
@@ -277,7 +277,7 @@ describe('system calls that fail', () => {
     );
     const long = { ...tunOptions, name: 'a-name-of-16-byt' };
     expect(() => native.openTunQueue(long)).toThrow(expect.objectContaining({ code: 'EINVAL', syscall: 'TUNSETIFF' }));
-    expect(() => native.netlinkRequest(new Uint8Array(15))).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(() => native.netlinkRequest(0, new Uint8Array(15))).toThrow(expect.objectContaining({ code: 'EINVAL' }));
     const nobody = '@flannel0-nobody-listens';
     expect(() => native.sdNotify(nobody, 'X=1')).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }));
     expect(() => native.sdNotify(`/${'x'.repeat(107)}`, 'X=1')).toThrow(expect.objectContaining({ code: 'EINVAL' }));

@@ -15,13 +15,13 @@ type Handler = (...args: never[]) => unknown;
 
 /** Answers calls on stdin until it closes. */
 export function serve(handlers: Readonly<Record<string, Handler>>): void {
-  createInterface(process.stdin).on('line', (line) => {
+  createInterface(process.stdin).on('line', async (line) => {
     const { method, args } = parseWire(line) as { method: string; args: never[] };
     let answer: unknown;
     try {
       const handler = handlers[method];
       if (handler === undefined) throw new Error(`no method ${method}`);
-      answer = { value: handler(...args) };
+      answer = { value: await handler(...args) };
     } catch (error) {
       answer = { error: { message: String(error instanceof Error ? error.message : error), ...pick(error) } };
     }
