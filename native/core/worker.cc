@@ -1,8 +1,8 @@
 #include "worker.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
@@ -45,6 +45,7 @@ void Worker::run() {
   snprintf(name, sizeof name, "fl0-worker-%u", static_cast<unsigned>(options_.io.reader % 1000));
   pthread_setname_np(pthread_self(), name);
   requestShortSlices();
+  if (!openWaitSet()) return;
   while (!stopping_.load(std::memory_order_relaxed)) {
     Ready ready;
     if (!await(ready)) return;
@@ -82,20 +83,40 @@ void Worker::tellIfSegmentationWentOff() {
   options_.onEvent({WorkerEvent::Kind::segmentationOff, options_.io.reader, "send udp", EIO});
 }
 
+// epoll(7) rather than poll(2): the descriptors are put on their wait queues once, not at each sleep.
+bool Worker::openWaitSet() {
+  waitSet_ = Fd(epoll_create1(EPOLL_CLOEXEC));
+  const int fds[] = {options_.io.tunFd, options_.io.udpFds.front(), stopEvent_.get()};
+  for (const int fd : fds) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    if (waitSet_.isOpen() && epoll_ctl(waitSet_.get(), EPOLL_CTL_ADD, fd, &event) == 0) continue;
+    options_.onEvent({WorkerEvent::Kind::stopped, options_.io.reader, "epoll", errno});
+    return false;
+  }
+  return true;
+}
+
 bool Worker::await(Ready& ready) {
-  pollfd fds[3] = {{options_.io.tunFd, POLLIN, 0}, {options_.io.udpFds.front(), POLLIN, 0}, {stopEvent_.get(), POLLIN, 0}};
   const auto patience = std::chrono::microseconds(options_.pollMicroseconds);
   const auto sleepAt = patience.count() > 0 ? SteadyClock::now() + patience : SteadyClock::time_point{};
   bool asleep = patience.count() == 0;
   for (;;) {
-    const int count = poll(fds, 3, asleep ? -1 : 0);
+    epoll_event events[3];
+    const int count = epoll_wait(waitSet_.get(), events, 3, asleep ? -1 : 0);
     if (count < 0 && errno != EINTR) {
-      options_.onEvent({WorkerEvent::Kind::stopped, options_.io.reader, "poll", errno});
+      options_.onEvent({WorkerEvent::Kind::stopped, options_.io.reader, "epoll", errno});
       return false;
     }
-    // An error on a descriptor is met, and told, by reading.
-    ready = {fds[0].revents != 0, (fds[1].revents & ~POLLERR) != 0};
-    if ((fds[1].revents & POLLERR) != 0) udpToTun_.takeErrors();
+    ready = {false, false};
+    for (int i = 0; i < count; i++) {
+      // An error on a descriptor is met, and told, by reading; what the network reported has a queue of its own.
+      if (events[i].data.fd == options_.io.tunFd) ready.tun = true;
+      if (events[i].data.fd != options_.io.udpFds.front()) continue;
+      ready.udp = (events[i].events & ~static_cast<uint32_t>(EPOLLERR)) != 0;
+      if ((events[i].events & EPOLLERR) != 0) udpToTun_.takeErrors();
+    }
     if (count != 0) return true;
     // Where others want the core they get it; on an idle one this returns at once.
     sched_yield();

@@ -2,7 +2,7 @@
 //
 //   await {tun, udp, stop} --> tunToUdp batch --> udpToTun batch --> ... until both are drained --> await
 //
-// It looks again for `pollMicroseconds`, yielding the core, and then sleeps in poll without a timeout: no packet, no
+// It looks again for `pollMicroseconds`, yielding the core, and then sleeps in epoll_wait without a timeout: no packet, no
 // wake-up.
 #pragma once
 
@@ -58,6 +58,7 @@ class Worker {
   };
 
   void run();
+  bool openWaitSet();
   // Waits until a descriptor is readable (neither: to stop); false where the worker must end.
   bool await(Ready& ready);
   // One turn of each direction that is ready; false where the worker must end.
@@ -71,6 +72,7 @@ class Worker {
   TunToUdpPath tunToUdp_;
   UdpToTunPath udpToTun_;
   Fd stopEvent_;
+  Fd waitSet_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
