@@ -72,7 +72,7 @@ export const FLAGS: readonly FlagSpec[] = [
   flag('Subnet', 'integer', 'subnet-lease-renew-margin', 'MINUTES', '60', 'renew the lease this long before it ends'),
   flag('Subnet', 'boolean', 'ip-blackhole-route', BOOL, 'false', 'keep a blackhole route for the own subnet'),
 
-  flag('Packet path', 'integer', 'workers', 'N', '1', 'packet threads, each with a TUN queue and a socket'),
+  flag('Packet path', 'integer', 'workers', 'N', '0', 'packet threads; 0: one for every four cores, at most 4'),
   flag('Packet path', 'integer', 'source-ports', 'N', '1', 'source ports that the flows of a worker are spread over'),
   flag('Packet path', 'integer', 'poll-us', 'MICROSECONDS', '0', 'look for more packets this long before sleeping'),
   flag('Packet path', 'text', 'offloads', 'NAME,...', 'all', `all, none, or some of ${OFFLOADS.join(', ')}`),

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { OFFLOADS, type OffloadSet, parseOffloads } from '../backend/offloads.ts';
 import type { DaemonOptions, EtcdOptions, HealthOptions } from '../daemon/options.ts';
 import { OperatorError } from '../errors/errors.ts';
@@ -30,9 +31,10 @@ const MAX_VERBOSITY = 1_000_000;
 /**
  * Checks every flag and makes the daemon's options of them. Reads the TLS files to see that they can be used, and
  * touches nothing else.
+ * @param cores cores of this machine.
  * @throws OperatorError `usage` with the flag or variable, its value and what would be right.
  */
-export function readDaemonOptions(flags: GivenFlags): DaemonOptions {
+export function readDaemonOptions(flags: GivenFlags, cores = availableParallelism()): DaemonOptions {
   checkKubeFlags(flags);
   const health = readHealth(flags);
   return {
@@ -48,13 +50,21 @@ export function readDaemonOptions(flags: GivenFlags): DaemonOptions {
     },
     ipBlackholeRoute: booleanValue(flags, 'ip-blackhole-route'),
     packetPath: {
-      workers: integerValue(flags, 'workers', 1, MAX_WORKERS),
+      workers: integerValue(flags, 'workers', 0, MAX_WORKERS) || defaultWorkers(cores),
       sourcePorts: integerValue(flags, 'source-ports', 1, MAX_SOURCE_PORTS),
       pollMicroseconds: integerValue(flags, 'poll-us', 0, MAX_POLL_MICROSECONDS),
       offloads: readOffloads(flags),
     },
     ...(health === undefined ? {} : { health }),
   };
+}
+
+/**
+ * One worker for every four cores, at most four: the containers and the kernel's own half of the work need the others.
+ * On two cores a second worker was measured to bring nothing.
+ */
+function defaultWorkers(cores: number): number {
+  return Math.min(4, Math.max(1, Math.floor(cores / 4)));
 }
 
 function readOffloads(flags: GivenFlags): OffloadSet {

@@ -14,7 +14,7 @@ function flagsOf(argv: readonly string[], env: Environment = {}) {
   return mergeFlags(invocation.flags, flagsFromEnvironment(env));
 }
 
-const options = (argv: readonly string[], env?: Environment) => readDaemonOptions(flagsOf(argv, env));
+const options = (argv: readonly string[], env?: Environment) => readDaemonOptions(flagsOf(argv, env), 2);
 
 const folder = mkdtempSync(join(tmpdir(), 'fl0-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -62,6 +62,15 @@ describe('readDaemonOptions', () => {
       { externalInterface: { iface: [], ifaceRegex: [], publicIp: '192.0.2.1', ifaceCanReach: '192.0.2.2' } },
     ],
     [['--public-ip='], {}],
+    [
+      ['--workers', '3', '--source-ports=2', '--poll-us', '50'],
+      { packetPath: { ...defaults.packetPath, workers: 3, sourcePorts: 2, pollMicroseconds: 50 } },
+    ],
+    [
+      ['--offloads', 'tun-checksum, udp-coalescing'],
+      { packetPath: { ...defaults.packetPath, offloads: new Set(['tun-checksum', 'udp-coalescing']) } },
+    ],
+    [['--offloads=none'], { packetPath: { ...defaults.packetPath, offloads: new Set() } }],
     [['--subnet-file', 'x.env'], { subnetFile: 'x.env' }],
     [['--subnet-lease-renew-margin', '1439'], { renewMarginMs: 1439 * 60_000 }],
     [['--ip-masq', '--ip-masq=0'], {}],
@@ -173,4 +182,24 @@ it('knows which flags do nothing', () => {
     { source: '--vmodule', level: 'debug' },
     { source: '--public-ipv6', level: 'warn' },
   ]);
+});
+
+it.each([
+  [1, 1],
+  [4, 1],
+  [8, 2],
+  [64, 4],
+])('on %i cores the default is %i workers', (cores, workers) => {
+  expect(readDaemonOptions(flagsOf([]), cores).packetPath.workers).toBe(workers);
+});
+
+it.each([
+  [['--workers=65'], '--workers'],
+  [['--poll-us=-1'], '--poll-us'],
+  [['--source-ports=0'], '--source-ports'],
+  [['--offloads=tun-tcp,turbo'], 'tun-checksum'],
+])('%j is refused with a line that says what would be right', (argv, word) => {
+  expect(() => options(argv)).toThrow(
+    expect.objectContaining({ exit: 'usage', message: expect.stringContaining(word) }),
+  );
 });
