@@ -19,15 +19,8 @@ namespace flannel0 {
 
 namespace {
 
-napi_value firstArgument(napi_env env, napi_callback_info info) {
-  napi_value argument = nullptr;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
-  return argument;
-}
-
 napi_value openTunQueueBinding(napi_env env, napi_callback_info info) {
-  napi_value object = firstArgument(env, info);
+  const auto [object] = argumentsOf<1>(env, info);
   napi_value value;
   TunQueueOptions options{};
   if (!readProperty(env, object, "name", value) || !readString(env, value, options.name)) return nullptr;
@@ -51,7 +44,7 @@ napi_value openTunQueueBinding(napi_env env, napi_callback_info info) {
 }
 
 napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
-  napi_value object = firstArgument(env, info);
+  const auto [object] = argumentsOf<1>(env, info);
   napi_value value;
   UdpSocketOptions options{};
   uint8_t* address = nullptr;
@@ -86,7 +79,7 @@ napi_value openUdpSocketBinding(napi_env env, napi_callback_info info) {
 
 napi_value closeFdBinding(napi_env env, napi_callback_info info) {
   int32_t fd = 0;
-  if (!readInt32(env, firstArgument(env, info), fd)) return nullptr;
+  if (!readInt32(env, argumentsOf<1>(env, info)[0], fd)) return nullptr;
   // close(2): the descriptor is gone even after EINTR; it must not be closed again.
   if (close(fd) < 0 && errno != EINTR) return throwErrno(env, errno, "close");
   return makeUndefined(env);
@@ -94,7 +87,7 @@ napi_value closeFdBinding(napi_env env, napi_callback_info info) {
 
 napi_value acquireLockBinding(napi_env env, napi_callback_info info) {
   std::string name;
-  if (!readString(env, firstArgument(env, info), name)) return nullptr;
+  if (!readString(env, argumentsOf<1>(env, info)[0], name)) return nullptr;
   pid_t holder = 0;
   const char* failed = "";
   const int fd = acquireInstanceLock(name, holder, failed);
@@ -124,9 +117,7 @@ napi_value bootTimeSeconds(napi_env env, napi_callback_info) {
 }
 
 napi_value sdNotifyBinding(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<2>(env, info);
   std::string socketName;
   std::string state;
   if (!readString(env, arguments[0], socketName) || !readString(env, arguments[1], state)) return nullptr;

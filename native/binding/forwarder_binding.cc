@@ -161,9 +161,7 @@ bool readTunOffloads(napi_env env, napi_value object, TunOffloads& out) {
 }
 
 napi_value createForwarder(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   ForwarderOptions options{};
   napi_value onEvent;
   if (!readOptions(env, argument, options, onEvent)) return nullptr;
@@ -189,9 +187,7 @@ napi_value createForwarder(napi_env env, napi_callback_info info) {
 }
 
 napi_value startForwarder(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   Shared bound;
   if (!readForwarder(env, argument, bound)) return nullptr;
   if (const int error = bound->forwarder->start(); error < 0) return throwErrno(env, error, "start forwarder");
@@ -199,9 +195,7 @@ napi_value startForwarder(napi_env env, napi_callback_info info) {
 }
 
 napi_value stopForwarder(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   Shared bound;
   if (!readForwarder(env, argument, bound)) return nullptr;
   bound->forwarder->stop();
@@ -209,9 +203,7 @@ napi_value stopForwarder(napi_env env, napi_callback_info info) {
 }
 
 napi_value applyRoutes(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<2>(env, info);
   Shared bound;
   if (!readForwarder(env, arguments[0], bound)) return nullptr;
   std::vector<RouteChange> changes;
@@ -225,9 +217,7 @@ napi_value applyRoutes(napi_env env, napi_callback_info info) {
 }
 
 napi_value setLocalAddresses(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<2>(env, info);
   Shared bound;
   if (!readForwarder(env, arguments[0], bound)) return nullptr;
   std::vector<std::array<uint8_t, 4>> addresses;
@@ -241,9 +231,7 @@ napi_value setLocalAddresses(napi_env env, napi_callback_info info) {
 }
 
 napi_value forwarderCounters(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   Shared bound;
   if (!readForwarder(env, argument, bound)) return nullptr;
   const size_t blocks = bound->forwarder->workerCount() * kDirections;
@@ -263,18 +251,14 @@ napi_value forwarderCounters(napi_env env, napi_callback_info info) {
 }
 
 napi_value forwarderUsesSegmentation(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   Shared bound;
   if (!readForwarder(env, argument, bound)) return nullptr;
   return makeBool(env, bound->forwarder->usesUdpSegmentation());
 }
 
 napi_value evaluate(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
-  size_t count = 3;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<3>(env, info);
   Shared bound;
   int32_t direction = 0;
   uint8_t* bytes = nullptr;

@@ -3,11 +3,21 @@
 
 #include <node_api.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace flannel0 {
+
+// The first N arguments of a call; those that were not given are undefined.
+template <size_t N>
+std::array<napi_value, N> argumentsOf(napi_env env, napi_callback_info info) {
+  std::array<napi_value, N> values{};
+  size_t count = N;
+  napi_get_cb_info(env, info, &count, values.data(), nullptr, nullptr);
+  return values;
+}
 
 // Throws an Error with `code` (errno name), `errno` (positive) and `syscall`; returns nullptr for `return throwErrno`.
 napi_value throwErrno(napi_env env, int error, const char* syscall, const std::string& detail = {});

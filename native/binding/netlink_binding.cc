@@ -77,9 +77,7 @@ void destroyMonitor(napi_env env, void* data, void*) {
 }  // namespace
 
 napi_value netlinkRequestBinding(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<2>(env, info);
   int32_t protocol = 0;
   uint8_t* bytes = nullptr;
   size_t length = 0;
@@ -92,9 +90,7 @@ napi_value netlinkRequestBinding(napi_env env, napi_callback_info info) {
 }
 
 napi_value startNetlinkMonitor(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2;
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  const auto arguments = argumentsOf<2>(env, info);
   int32_t groups = 0;
   if (!readInt32(env, arguments[0], groups)) return nullptr;
   auto bound = std::make_unique<BoundMonitor>();
@@ -118,9 +114,7 @@ napi_value startNetlinkMonitor(napi_env env, napi_callback_info info) {
 }
 
 napi_value stopNetlinkMonitor(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  const auto [argument] = argumentsOf<1>(env, info);
   bool tagged = false;
   void* data = nullptr;
   if (napi_check_object_type_tag(env, argument, &kMonitorTag, &tagged) != napi_ok || !tagged ||

@@ -1,29 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { routesOf } from '../../src/backend/lease-routes.ts';
-import {
-  formatAddress,
-  formatPrefix,
-  type IpAddress,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-} from '../../src/ip/ip.ts';
+import { formatAddress, formatPrefix } from '../../src/ip/ip.ts';
 import type { LeaseChange } from '../../src/lease/lease-table.ts';
 import type { Logger } from '../../src/log/log.ts';
 import { parseNetworkConfig } from '../../src/network-config/network-config.ts';
 import type { RouteChange } from '../../src/routing-table/route.ts';
-
-function address(text: string): IpAddress {
-  const parsed = parseAddress(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
+import { address, prefix } from '../support/network.ts';
 
 function setup() {
   const lines: string[] = [];

@@ -2,10 +2,10 @@
 import { type CommandRunner, createCommandRunner } from '../../src/firewall/command-runner.ts';
 import { createIptablesFirewall } from '../../src/firewall/iptables-firewall.ts';
 import { readRulesetGeneration } from '../../src/firewall/ruleset-generation.ts';
-import { type Prefix, parsePrefix } from '../../src/ip/ip.ts';
 import { silentLogger } from '../../src/log/log.ts';
 import { loadNative } from '../../src/native/load.ts';
 import { serve } from '../rtnetlink/wire.ts';
+import { prefix } from '../support/network.ts';
 
 const native = loadNative();
 const backend = 'nft';
@@ -15,12 +15,6 @@ const run: CommandRunner = (command, args, input) => {
   programs++;
   return execute(command.replace('iptables', `iptables-${backend}`), args, input);
 };
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
 
 const firewall = createIptablesFirewall(
   {

@@ -4,14 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type CommandRunner, createCommandRunner } from '../../src/firewall/command-runner.ts';
 import type { FirewallOptions } from '../../src/firewall/firewall.ts';
 import { createIptablesFirewall } from '../../src/firewall/iptables-firewall.ts';
-import { type Prefix, parsePrefix } from '../../src/ip/ip.ts';
 import { type Logger, silentLogger } from '../../src/log/log.ts';
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
+import { prefix } from '../support/network.ts';
 
 const h1: FirewallOptions = {
   network: prefix('10.5.0.0/16'),

@@ -4,14 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { FORWARD_CHAIN, forwardRules, MASQUERADE_CHAIN, masqueradeRules } from '../../src/firewall/chains.ts';
 import { parseIptablesSave, readRule, type SavedTable } from '../../src/firewall/iptables-save.ts';
 import { chainStateOf, NO_CHAIN, planChain } from '../../src/firewall/plan.ts';
-import { type Prefix, parsePrefix } from '../../src/ip/ip.ts';
+import { prefix } from '../support/network.ts';
 import { applyRestore } from './restore-model.ts';
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
 
 const network = prefix('10.5.0.0/16');
 const subnets = { h1: prefix('10.5.21.0/24'), h2: prefix('10.5.45.0/24') };

@@ -1,21 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatPrefix, type IpAddress, type Prefix, parseAddress, parsePrefix } from '../../src/ip/ip.ts';
+import { formatPrefix } from '../../src/ip/ip.ts';
 import type { Route, RouteChange } from '../../src/routing-table/route.ts';
 import { destinationOf, RoutingTable } from '../../src/routing-table/routing-table.ts';
+import { address, prefix } from '../support/network.ts';
 import { addressIn, changesIn, prefixIn, SlowTable } from '../support/routes.ts';
-
-function address(text: string): IpAddress {
-  const parsed = parseAddress(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
 
 const route = (destination: string, hop: string, port = 8285): Route => ({
   destination: prefix(destination),

@@ -1,41 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { baseAddress, parseAddress, parsePrefix } from '../../src/ip/ip.ts';
+import { baseAddress, parseAddress } from '../../src/ip/ip.ts';
 import type { Address, Link, LinkChange, Route, RouteSpec } from '../../src/rtnetlink/rtnetlink.ts';
 import { findRouteConflict, planTun, type TunAction, type TunObserved } from '../../src/tun/plan.ts';
-import { deviceNameProblem, TUN_ALIAS, type TunDesiredState } from '../../src/tun/tun.ts';
+import { deviceNameProblem, TUN_ALIAS } from '../../src/tun/tun.ts';
 import { judgeOccupant } from '../../src/tun/tun-leftover.ts';
-
-function prefix(text: string) {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
-
-const DESIRED: TunDesiredState = {
-  name: 'flannel0',
-  mtuBytes: 1472,
-  address: prefix('10.5.21.0/32'),
-  route: prefix('10.5.0.0/16'),
-  queues: 1,
-  offloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
-  txQueueLength: 500,
-  acceptLocal: true,
-};
-const FRESH: Link = {
-  index: 7,
-  name: 'flannel0',
-  mtuBytes: 1500,
-  txQueueLength: 500,
-  up: false,
-  lowerUp: true,
-  loopback: false,
-  operState: 'down',
-  kind: 'tun',
-  tun: { type: 'tun', packetInfo: false, vnetHeader: false, persistent: false, multiQueue: false },
-  acceptLocal: false,
-  ipv6Enabled: true,
-};
+import { prefix } from '../support/network.ts';
+import { DESIRED, FRESH } from './device.ts';
 
 function addressOn(index: number, text: string, extra: Partial<Address> = {}): Address {
   const [address = '', length] = text.split('/');

@@ -1,26 +1,9 @@
 /** The device on the real kernel, in a namespace, with `ip` as the second opinion. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parsePrefix } from '../../src/ip/ip.ts';
-import { TUN_ALIAS, type TunDesiredState } from '../../src/tun/tun.ts';
+import { TUN_ALIAS } from '../../src/tun/tun.ts';
 import { type Child, createNamespace, type Namespace } from '../rtnetlink/namespace.ts';
-
-function prefix(text: string) {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
-
-const DESIRED: TunDesiredState = {
-  name: 'flannel0',
-  mtuBytes: 1472,
-  address: prefix('10.5.21.0/32'),
-  route: prefix('10.5.0.0/16'),
-  queues: 1,
-  offloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
-  txQueueLength: 500,
-  acceptLocal: true,
-};
+import { DESIRED } from './device.ts';
 
 let namespace: Namespace;
 let child: Child;

@@ -1,42 +1,16 @@
 /** The shell with a scripted addon and kernel: what goes wrong, in words, and what is left behind. */
 import { describe, expect, it } from 'vitest';
 import { OperatorError } from '../../src/errors/errors.ts';
-import { parsePrefix } from '../../src/ip/ip.ts';
 import { type Logger, silentLogger } from '../../src/log/log.ts';
 import type { TunQueueOptions } from '../../src/native/addon.ts';
 import type { Link, LinkChange, Rtnetlink } from '../../src/rtnetlink/rtnetlink.ts';
 import { TUN_ALIAS, type TunDesiredState } from '../../src/tun/tun.ts';
 import { openTun } from '../../src/tun/tun-device.ts';
+import { FRESH, DESIRED as ONE_QUEUE } from './device.ts';
 
-function prefix(text: string) {
-  const parsed = parsePrefix(text);
-  if (parsed === undefined) throw new Error(text);
-  return parsed;
-}
-
-const DESIRED: TunDesiredState = {
-  name: 'flannel0',
-  mtuBytes: 1472,
-  address: prefix('10.5.21.0/32'),
-  route: prefix('10.5.0.0/16'),
-  queues: 2,
-  offloads: { vnetHeader: false, checksum: false, tcp: false, udp: false },
-  txQueueLength: 500,
-  acceptLocal: true,
-};
-
-const LINK: Link = {
-  index: 7,
-  name: 'flannel0',
-  mtuBytes: 1500,
-  txQueueLength: 500,
-  up: false,
-  lowerUp: true,
-  loopback: false,
-  operState: 'down',
-  kind: 'tun',
-  ipv6Enabled: true,
-};
+const DESIRED: TunDesiredState = { ...ONE_QUEUE, queues: 2 };
+/** Without what only a tun device has. */
+const { tun: _tun, ...LINK } = FRESH;
 
 function errno(code: string): Error {
   return Object.assign(new Error(`scripted: ${code}`), { code });
