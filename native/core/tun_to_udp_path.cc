@@ -13,29 +13,45 @@
 
 namespace flannel0 {
 
+namespace {
+
+// The device was deleted under us (EBADFD, EFAULT), or there never was one.
+bool isDeviceGone(int error) { return error == EBADFD || error == EFAULT || error == EBADF; }
+
+}  // namespace
+
 PumpResult TunToUdpPath::pump() {
   PumpResult result;
   const EpochGuard epoch(*io_.domain, io_.reader);
   const uint32_t frontBytes = io_.tun.vnetHeader ? kVnetHeaderBytes : 0;
-  for (size_t i = 0; i < kBatchPackets;) {
+  turnPackets_ = 0;
+  size_t failures = 0;
+  for (size_t i = 0; i < kBatchPackets && turnPackets_ < kMaxTurnPackets;) {
     uint8_t* packet = packets_.packet(i);
     const ssize_t got = read(io_.tunFd, packet - frontBytes, kPacketCapacity + frontBytes);
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) {
+      flush();
+      return result;
+    }
     if (got < 0) {
-      // Other than EAGAIN: EBADFD or EFAULT, the device was deleted under us.
-      if (errno != EAGAIN) {
+      // The kernel threw away a packet that it could not describe (EINVAL) or finish. Nothing but errors is no TUN.
+      if (isDeviceGone(errno) || ++failures == kBatchPackets) {
         result.failed = "read tun";
         result.error = errno;
+        break;
       }
-      break;
+      received(1, 0);
+      drop(DropReason::badOffload, 1);
+    } else {
+      take(packet, static_cast<uint32_t>(got));
     }
     result.packets++;
-    take(packet, static_cast<uint32_t>(got));
     i++;
-    result.isDone = i < kBatchPackets;
     if (batch_.bytes() >= kFlushBytes) flush();
   }
   flush();
+  result.isDone = result.failed != nullptr;
   return result;
 }
 
@@ -148,6 +164,7 @@ void TunToUdpPath::answer(const Evaluated& evaluated, uint32_t packets, uint64_t
 }
 
 void TunToUdpPath::received(uint32_t packets, uint64_t bytes) {
+  turnPackets_ += packets;
   counters_.add(Counter::received, packets);
   counters_.add(Counter::receivedBytes, bytes);
 }

@@ -9,12 +9,16 @@
 
 namespace flannel0 {
 
+// Packets of one turn, give or take one super-packet: as many as kBatchPackets super-packets make at MTU 1500 and more.
+// It counts where segments are tiny.
+inline constexpr uint64_t kMaxTurnPackets = 4096;
+
 class TunToUdpPath {
  public:
   TunToUdpPath(PathIo& io, DirectionCounters& counters) : io_(io), counters_(counters) {}
 
   bool isMapped() const { return packets_.isMapped(); }
-  // Moves at most kBatchPackets reads.
+  // Moves at most kBatchPackets reads, or kMaxTurnPackets packets and the rest of the last read's.
   PumpResult pump();
 
  private:
@@ -33,6 +37,7 @@ class TunToUdpPath {
   DirectionCounters& counters_;
   PacketBatch packets_;
   SendBatch batch_;
+  uint64_t turnPackets_ = 0;
 };
 
 }  // namespace flannel0
