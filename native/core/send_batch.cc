@@ -32,12 +32,18 @@ void countSent(DirectionCounters& counters, uint32_t packets, uint32_t bytes) {
   counters.add(Counter::forwardedBytes, bytes);
 }
 
-// Whether an error of the past was in the way, which is gone now: the send deserves another try.
-bool takeOffPending(int error, int udpFd, DirectionCounters& counters) {
-  if (!mayBePending(error)) return false;
-  const DrainedErrors errors = drainSocketErrors(udpFd);
-  counters.add(Counter::peerErrors, errors.fromNetwork);
-  return errors.any;
+// Errors may keep coming while one send is tried: where somebody forges ICMP, every few microseconds.
+constexpr uint32_t kMaxRetries = 8;
+
+// After a send that failed for the `retries + 1`st time: takes off the errors of the past that may have been in the way;
+// whether the send deserves another try. The first does in any case: the kernel queues an error before it marks the
+// socket with it, so that the mark may come after the queue was emptied.
+bool deservesRetry(int error, uint32_t retries, int udpFd, DirectionCounters& counters) {
+  if (!mayBePending(error) || retries == kMaxRetries) return false;
+  const uint32_t fromNetwork = drainSocketErrors(udpFd);
+  counters.add(Counter::peerErrors, fromNetwork);
+  // A datagram never causes ECONNREFUSED itself; the other errors may be its own.
+  return retries == 0 || fromNetwork > 0 || error == ECONNREFUSED;
 }
 
 }  // namespace
@@ -97,21 +103,23 @@ void SendBatch::fillMessage(uint32_t index, const Train& train) {
 
 void SendBatch::flush(const int* fds, std::atomic<bool>& segmentation, DirectionCounters& counters) {
   const uint32_t trains = buildTrains(segmentation.load(std::memory_order_relaxed));
-  uint32_t retried = trains;  // the train that was tried again; none yet
+  uint32_t retries = 0;  // of train number `done`
   for (uint32_t done = 0; done < trains;) {
     const int udpFd = fds[trains_[done].socket];
     const int sent = sendmmsg(udpFd, &messages_[done], runLength(done, trains), MSG_DONTWAIT);
     if (sent >= 0) {
+      retries = 0;
       for (int i = 0; i < sent; i++, done++) countSent(counters, trains_[done].packets, trains_[done].bytes);
       continue;
     }
     const int error = errno;
     if (error == EINTR) continue;
     // The error belongs to the first train that was left, or to none of these but to a datagram sent earlier.
-    if (retried != done && takeOffPending(error, udpFd, counters)) {
-      retried = done;
+    if (deservesRetry(error, retries, udpFd, counters)) {
+      retries++;
       continue;
     }
+    retries = 0;
     const Train& train = trains_[done];
     if (train.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
       if (error == EIO) segmentation.store(false, std::memory_order_relaxed);
@@ -133,7 +141,7 @@ uint32_t SendBatch::runLength(uint32_t first, uint32_t trains) const {
 }
 
 void SendBatch::sendSingly(const Train& train, int udpFd, DirectionCounters& counters) {
-  uint32_t retried = train.packets;
+  uint32_t retries = 0;  // of packet number `i`
   for (uint32_t i = 0; i < train.packets;) {
     const Packet& packet = packets_[train.firstPacket + i];
     msghdr header{};
@@ -143,15 +151,17 @@ void SendBatch::sendSingly(const Train& train, int udpFd, DirectionCounters& cou
     header.msg_iovlen = packet.pieces;
     if (sendmsg(udpFd, &header, MSG_DONTWAIT) >= 0) {
       countSent(counters, 1, packet.length);
+      retries = 0;
       i++;
       continue;
     }
     const int error = errno;
     if (error == EINTR) continue;
-    if (retried != i && takeOffPending(error, udpFd, counters)) {
-      retried = i;
+    if (deservesRetry(error, retries, udpFd, counters)) {
+      retries++;
       continue;
     }
+    retries = 0;
     counters.drop(reasonOf(error));
     i++;
   }

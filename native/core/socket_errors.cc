@@ -28,8 +28,8 @@ bool isFromNetwork(msghdr& header) {
 
 }  // namespace
 
-DrainedErrors drainSocketErrors(int udpFd) {
-  DrainedErrors drained;
+uint32_t drainSocketErrors(int udpFd) {
+  uint32_t fromNetwork = 0;
   for (uint32_t i = 0; i < kMaxDrainedErrors;) {
     // The datagram that is quoted is of no interest.
     uint8_t byte;
@@ -45,15 +45,13 @@ DrainedErrors drainSocketErrors(int udpFd) {
       break;
     }
     i++;
-    drained.any = true;
-    if (isFromNetwork(header)) drained.fromNetwork++;
+    if (isFromNetwork(header)) fromNetwork++;
   }
   // Reading it clears it. It stands for an entry of the queue, unless that was too full to take it.
   int pending = 0;
   socklen_t length = sizeof pending;
   getsockopt(udpFd, SOL_SOCKET, SO_ERROR, &pending, &length);
-  drained.any = drained.any || pending != 0;
-  return drained;
+  return fromNetwork;
 }
 
 }  // namespace flannel0

@@ -27,13 +27,9 @@ inline bool mayBePending(int error) {
   }
 }
 
-struct DrainedErrors {
-  bool any = false;
-  uint32_t fromNetwork = 0;  // ICMP messages; the others are this host's own (a datagram too long for its path)
-};
-
-// Takes off the pending error and the error queue, at most `kMaxDrainedErrors` at a time.
-DrainedErrors drainSocketErrors(int udpFd);
+// Takes off the pending error and the error queue, at most `kMaxDrainedErrors` at a time. Returns how many ICMP messages
+// there were; the others are this host's own (a datagram too long for its path).
+uint32_t drainSocketErrors(int udpFd);
 
 // More than the queue usually holds; the bound keeps a flood of ICMP from holding up packets.
 inline constexpr uint32_t kMaxDrainedErrors = 256;

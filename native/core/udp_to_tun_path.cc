@@ -84,7 +84,7 @@ PumpResult UdpToTunPath::pump() {
   return result;
 }
 
-void UdpToTunPath::takeErrors() { counters_.add(Counter::peerErrors, drainSocketErrors(io_.udpFds.front()).fromNetwork); }
+void UdpToTunPath::takeErrors() { counters_.add(Counter::peerErrors, drainSocketErrors(io_.udpFds.front())); }
 
 void UdpToTunPath::takeMessage(uint8_t* data, uint32_t length, uint32_t segmentBytes) {
   if (segmentBytes == 0 || segmentBytes >= length) return takeDatagram(data, length);

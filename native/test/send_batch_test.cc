@@ -4,6 +4,7 @@
 #include <netinet/udp.h>
 
 #include <map>
+#include <thread>
 
 #include "../core/udp_socket.h"
 #include "check.h"
@@ -235,6 +236,43 @@ TEST(aDeadPeerCostsTheOthersNothing) {
     // What was not forwarded was for the dead peer.
     CHECK(values["forwarded"] + values["drop.sendFailed"] == lab.packets);
     CHECK(values["drop.sendFailed"] <= toDead);
+  }
+}
+
+// The same where errors come at any moment, also between taking them off and sending again: a forging peer's ICMP does.
+// Another thread brings them about on the same socket.
+TEST(errorsThatKeepComingCostTheOthersNothing) {
+  for (const bool segmentation : {true, false}) {
+    Lab lab;
+    lab.segmentation = segmentation;
+    lab.peers[1].reset();
+    const NextHop dead = lab.hops[1];
+    std::atomic<bool> done{false};
+    std::thread forger([&] {
+      const uint8_t byte = 0;
+      while (!done.load(std::memory_order_relaxed)) {
+        sendto(lab.own.get(), &byte, 1, MSG_DONTWAIT, &dead.address.base, dead.addressLength);
+      }
+    });
+    uint64_t packets = 0;
+    const Bytes packet(200, 7);
+    for (int round = 0; round < test::rounds(3000); round++) {
+      for (const size_t peer : {size_t{0}, size_t{2}}) {
+        for (int i = 0; i < 3; i++, packets++) lab.batch.add({packet.data(), 200, nullptr, 0}, &lab.hops[peer], 0);
+      }
+      const int fds[] = {lab.own.get()};
+      lab.batch.flush(fds, lab.segmentation, lab.counters);
+      uint8_t rest[200];
+      for (const size_t peer : {size_t{0}, size_t{2}}) {
+        while (recv(lab.peers[peer].get(), rest, sizeof rest, MSG_DONTWAIT) >= 0) continue;
+      }
+    }
+    done = true;
+    forger.join();
+    auto values = valuesOf(lab.counters);
+    CHECK(values["peerErrors"] > 0 && values["forwarded"] + values["drop.sendFailed"] == packets);
+    // With one more try alone it is 10 to 30 of 1000.
+    CHECK(values["drop.sendFailed"] <= packets / 1000);
   }
 }
 
