@@ -28,9 +28,4 @@ int startThread(std::thread& thread, Body body) {
   return result;
 }
 
-// Asks the scheduler for short turns of the calling thread: a woken thread with a shorter slice than the running one
-// gets the core at once, and its share of the core stays the same (EEVDF; sched_setattr(2), Linux 6.12 and later; older
-// kernels ignore it). Nothing depends on it.
-void requestShortSlices();
-
 }  // namespace flannel0

@@ -44,7 +44,6 @@ void Worker::run() {
   char name[16];
   snprintf(name, sizeof name, "fl0-worker-%u", static_cast<unsigned>(options_.io.reader % 1000));
   pthread_setname_np(pthread_self(), name);
-  requestShortSlices();
   if (!openWaitSet()) return;
   while (!stopping_.load(std::memory_order_relaxed)) {
     Ready ready;
